@@ -1,0 +1,81 @@
+"""A tiny cohort that tests write themselves, and where the real data lie, if anywhere."""
+
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from radiogen_utils.project import project_root
+
+REAL_DATA = project_root() / "../shared/data"
+
+
+@pytest.fixture
+def tiny_cohort(tmp_path):
+    """Function writing a cohort of 64×64 slices, deterministic: slice 1 is free of tumour, 2 to 10 step 4 bear one.
+
+    The table gives the patients 0001, 0002, … the clusters 1, 2, 3, 1, … and leaves RPPACluster of the first blank.
+
+    Args of the function:
+        n_patients: number of patients.
+        prefix: first token of their names; "PHANTOM" makes the cohort synthetic.
+        name: of the folder, in `tmp_path`.
+
+    Returns of the function:
+        The folder that holds `kaggle_3m`.
+    """
+
+    def write(n_patients: int = 3, prefix: str = "TCGA", name: str = "cohort") -> Path:
+        root = tmp_path / name / "kaggle_3m"
+        rng = np.random.default_rng(0)
+        rows = ["Patient,COCCluster,RPPACluster,age_at_initial_pathologic"]
+        for i in range(n_patients):
+            patient = f"{prefix}_{'XY'[i % 2] * 2}_{i + 1:04d}"
+            case = f"{patient}_2000010{i % 9 + 1}"
+            (root / case).mkdir(parents=True)
+            rows.append(f"{patient},{i % 3 + 1},{'' if i == 0 else i % 2 + 1},{40 + i}")
+            for number in (1, 2, 6, 10):
+                image = rng.integers(0, 256, (64, 64, 3), np.uint8)
+                mask = np.zeros((64, 64), np.uint8)
+                if number > 1:
+                    mask[20 : 20 + number, 30:40] = 255
+                Image.fromarray(image).save(root / case / f"{case}_{number}.tif")
+                Image.fromarray(mask).save(root / case / f"{case}_{number}_mask.tif")
+        (root / "data.csv").write_text("\n".join(rows) + "\n")
+        return root.parent
+
+    return write
+
+
+@pytest.fixture
+def zip_of():
+    """Function packing a folder's content into a zip beside it, each file under all `prefixes`; returns the zip."""
+
+    def pack(folder: Path, prefixes=("",)) -> Path:
+        path = folder.with_suffix(".zip")
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            for file in sorted(folder.rglob("*")):
+                for prefix in prefixes if file.is_file() else ():
+                    archive.write(file, f"{prefix}{file.relative_to(folder).as_posix()}")
+        return path
+
+    return pack
+
+
+@pytest.fixture(scope="session")
+def real_archive() -> Path:
+    """The real archive, where this machine has it."""
+    path = REAL_DATA / "lgg-mri-segmentation.zip"
+    if not path.exists():
+        pytest.skip("no real archive at ../shared/data/lgg-mri-segmentation.zip")
+    return path
+
+
+@pytest.fixture(scope="session")
+def real_cohort(real_archive):
+    """The real archive, opened."""
+    from radiogen_utils.data import open_cohort
+
+    return open_cohort(real_archive)
