@@ -1,0 +1,233 @@
+"""The command line: run the course's notebooks with papermill, or verify a cohort."""
+
+import argparse
+import importlib.util
+import os
+import resource
+import shutil
+import sys
+import time
+from pathlib import Path
+
+from .project import BATCH_VARIABLE, PROFILES, MissingStep, Run, project_root
+
+NOTEBOOKS = project_root() / "notebooks"
+KEYWORDS = ("auto", "phantom", "phantom-null")
+EPILOG = """\
+examples:
+  python -m radiogen_utils run                                   the public archive, downloaded when needed
+  python -m radiogen_utils run --data lgg-mri-segmentation.zip   an archive or folder of your own
+  python -m radiogen_utils run --data phantom --profile smoke    everything on synthetic data, in minutes
+  python -m radiogen_utils run --only 05                         one notebook, on what a former run left
+  python -m radiogen_utils verify lgg-mri-segmentation.zip       check an archive against the published cohort
+
+A run leaves in its folder: notebooks/ (executed), figures/, predictions.csv (out-of-fold scores) and results.json
+(every number, with commit, settings, versions and the data's digest). Repeated, it keeps the fits that are there.
+"""
+
+
+class UsageError(ValueError):
+    """The command cannot be carried out as given: one line that says what is valid."""
+
+
+def notebooks() -> dict[str, Path]:
+    """The course's notebooks by their number, in order."""
+    return {path.stem[:2]: path for path in sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))}
+
+
+def choose(only: list[str] | None) -> list[Path]:
+    """The notebooks to run: all, or those named by number or name.
+
+    Raises:
+        UsageError: no such notebook.
+    """
+    known = notebooks()
+    if not only:
+        return list(known.values())
+    by_name = known | {path.stem: path for path in known.values()}
+    unknown = [name for name in only if name not in by_name]
+    if unknown:
+        raise UsageError(f"unknown notebook {unknown[0]}; choose from {', '.join(p.stem for p in known.values())}")
+    return sorted({by_name[name] for name in only})
+
+
+def parameters_of(paths: list[Path]) -> dict[Path, set[str]]:
+    """Names of the parameters that each notebook declares."""
+    import papermill
+
+    return {path: set(papermill.inspect_notebook(str(path))) for path in paths}
+
+
+def check_parameters(given: dict[str, str], declared: dict[Path, set[str]]) -> None:
+    """Refuse parameters that no chosen notebook declares; papermill itself only warns (papermill issue #818).
+
+    Raises:
+        UsageError: an unknown parameter.
+    """
+    valid = set().union(*declared.values())
+    unknown = sorted(set(given) - valid)
+    if unknown:
+        raise UsageError(f"unknown parameter {unknown[0]}; the chosen notebooks have {', '.join(sorted(valid))}")
+
+
+def locate(where: str) -> str:
+    """A path given on the command line, relative to the working directory, as an absolute one; keywords as they are."""
+    return where if where in KEYWORDS else str(Path(where).expanduser().resolve())
+
+
+def run(options: argparse.Namespace) -> None:
+    """Execute notebooks one after the other; stop at the first that fails."""
+    paths = choose(options.only)
+    declared = parameters_of(paths)
+    given = dict(options.parameter)
+    check_parameters(given, declared)
+    out = Run(Path(options.out or f"runs/{options.profile}").expanduser().resolve(), options.profile)
+    values = {"profile": options.profile, "out": str(out.folder), "pretraining": locate(options.pretraining)}
+    values["data"] = locate(options.data)
+    if any("data" in names for names in declared.values()):
+        from .data import find_cohort  # before any kernel starts, so that wrong input is told at once
+
+        values["data"] = str(find_cohort(values["data"], out.profile.phantom_patients, out.profile.seed))
+        print(f"data: {values['data']}")
+    os.environ[BATCH_VARIABLE] = "1"
+    os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"  # the kernel of this environment, not one of the same name at home
+    start = time.perf_counter()
+    for path in paths:
+        own = {name: value for name, value in (values | given).items() if name in declared[path]}
+        execute(path, out, own)
+    elapsed, peak = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+    print(f"done in {elapsed / 60:.1f} min, largest process {peak:,.0f} MiB: {out.folder}")
+    if options.publish:
+        publish(out, complete=len(paths) == len(notebooks()))
+
+
+def execute(path: Path, out: Run, parameters: dict[str, str]) -> None:
+    """Run one notebook into the run folder and check that it wrote what its metadata promise."""
+    import nbformat
+    import papermill
+
+    print(f"{path.stem} …", flush=True)
+    executed = out.folder / "notebooks" / path.name
+    executed.parent.mkdir(exist_ok=True)
+    start = time.time()
+    try:
+        papermill.execute_notebook(
+            str(path), str(executed), parameters, cwd=str(path.parent), progress_bar=False, stdout_file=sys.stdout
+        )
+    except papermill.PapermillExecutionError as error:
+        raise UsageError(f"{path.stem} stopped with {error.ename}: {error.evalue}\n(the whole: {executed})") from error
+    for name in nbformat.read(path, as_version=4).metadata.get("radiogen", {}).get("writes", []):
+        file = out.folder / name
+        if not file.exists() or file.stat().st_mtime < start - 1:  # some file systems round times
+            raise UsageError(f"{path.stem} finished without writing {file}; look into {executed}")
+    seconds = time.time() - start
+    out.record("seconds", out.results().get("seconds", {}) | {path.stem: round(seconds, 1)})
+    print(f"{path.stem}: {seconds:.0f} s", flush=True)
+
+
+def publish(out: Run, complete: bool) -> None:
+    """Copy a whole run on real data to the published `figures/`, and newly trained weights to the package."""
+    results = out.results()
+    reasons = {
+        "the data are a synthetic phantom": results.get("cohort", {}).get("synthetic", True),
+        "the data are not the published cohort": results.get("cohort", {}).get("status") not in ("complete", "partial"),
+        "profile smoke is for tests": out.profile_name == "smoke",
+        "only some notebooks were run": not complete,
+    }
+    for reason, holds in reasons.items():
+        if holds:
+            print(f"figures/ left as it is: {reason}")
+            return
+    target = project_root() / "figures"
+    for file in (*sorted(out.figures.glob("figure*.png")), out.folder / "predictions.csv", out.folder / "results.json"):
+        shutil.copy(file, target)
+    if results["pretraining"]["source"] == "slices":
+        from .models import WEIGHTS
+
+        WEIGHTS.mkdir(exist_ok=True)
+        for name in ("compact_gbm.safetensors", "compact_gbm.json"):
+            shutil.copy(out.folder / name, WEIGHTS)
+    print(f"published: {target}")
+
+
+def verify(options: argparse.Namespace) -> None:
+    """Print all that is wrong with a cohort; exit status 1 if anything is."""
+    from .data import verify as verify_cohort
+
+    found = verify_cohort(Path(options.path).expanduser())
+    for problem in found.problems:
+        print(problem)
+    print(found.summary)
+    if found.problems:
+        raise SystemExit(f"{len(found.problems)} problem{'s' * (len(found.problems) > 1)}")
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, separator, value = text.partition("=")
+    if not separator:
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE")
+    return name, int(value) if value.lstrip("-").isdigit() else value
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line's grammar."""
+    main_parser = argparse.ArgumentParser(
+        prog="python -m radiogen_utils",
+        description="Deep radiogenomics of lower-grade gliomas: run the course, or verify its data.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = main_parser.add_subparsers(dest="command", required=True, metavar="{run,verify}")
+    runner = commands.add_parser(
+        "run", help="execute the notebooks", epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    runner.set_defaults(call=run)
+    runner.add_argument(
+        "--data",
+        default="auto",
+        metavar="auto|phantom|phantom-null|PATH",
+        help="the cohort: a folder or zip; the synthetic phantom, or its variant without any effect; auto (default): an "
+        "archive already downloaded, else the Kaggle download, else the phantom",
+    )
+    runner.add_argument(
+        "--pretraining",
+        default="auto",
+        metavar="auto|phantom|PATH",
+        help="glioblastoma slices to pretrain on: images/ and labels/ in a folder or zip, or the Decathlon's "
+        "Task01_BrainTumour folder; auto (default): slices in data/, else the weights that come with the project",
+    )
+    runner.add_argument("--profile", default="standard", choices=PROFILES, help="how much to compute (default: standard)")
+    runner.add_argument("--out", metavar="DIR", help="run folder (default: runs/PROFILE in the project)")
+    runner.add_argument("--only", nargs="+", metavar="NOTEBOOK", help="notebooks to run, by number (05) or name")
+    runner.add_argument(
+        "-p",
+        "--parameter",
+        type=_pair,
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="set another parameter of the notebooks, e.g. column=RNASeqCluster",
+    )
+    runner.add_argument("--publish", action="store_true", help="refresh figures/ after a whole run on the real cohort")
+    verifier = commands.add_parser("verify", help="check a cohort against the published one")
+    verifier.set_defaults(call=verify)
+    verifier.add_argument("path", metavar="PATH", help="folder or zip")
+    return main_parser
+
+
+def main(arguments: list[str] | None = None) -> None:
+    options = parser().parse_args(arguments)
+    if importlib.util.find_spec("papermill") is None:
+        raise SystemExit("papermill is not installed here: run `make figures`, which sets the environment up")
+    from .archive import CohortError
+
+    try:
+        options.call(options)
+    except (CohortError, MissingStep, UsageError) as error:
+        raise SystemExit(f"error: {error}") from None
+    except KeyboardInterrupt:
+        raise SystemExit("interrupted; run the same command again to continue") from None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,169 @@
+"""ROC analysis of patients' scores: AUC, its intervals, paired comparison of two sets of scores."""
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+from sklearn.metrics import roc_auc_score, roc_curve
+
+CONFIDENCE = 0.95
+
+
+def _check(y_true, *scores) -> tuple[np.ndarray, ...]:
+    """Labels as bool and scores as float64, all (N,); refuses what no ROC curve can be drawn from."""
+    y_true, scores = np.asarray(y_true), [np.asarray(score, float) for score in scores]
+    if any(score.shape != y_true.shape or y_true.ndim != 1 for score in scores):
+        raise ValueError(f"labels {y_true.shape} and scores {[score.shape for score in scores]} must be of one length")
+    if set(np.unique(y_true)) != {0, 1}:
+        raise ValueError(f"labels must be 0 and 1 with both present; found {np.unique(y_true).tolist()}")
+    if not all(np.isfinite(score).all() for score in scores):
+        raise ValueError("a score is NaN or infinite; a patient without a prediction must be left out explicitly")
+    return y_true.astype(bool), *scores
+
+
+def _placements(y_true, score) -> np.ndarray:
+    """(positives, negatives): 1 where the positive scores higher, 1/2 on a tie, 0 else; its mean is the AUC."""
+    positive, negative = score[y_true][:, None], score[~y_true][None, :]
+    return (positive > negative) + 0.5 * (positive == negative)
+
+
+def _resample(y_true, n_resamples, seed) -> np.ndarray:
+    """(n_resamples, N): how often each patient is drawn; resamples with one class only are drawn again."""
+    rng = np.random.default_rng(seed)
+    n = len(y_true)
+    counts = rng.multinomial(n, np.full(n, 1 / n), size=n_resamples)
+    while (one_class := np.isin(counts[:, y_true].sum(1), (0, n))).any():
+        counts[one_class] = rng.multinomial(n, np.full(n, 1 / n), size=one_class.sum())
+    return counts
+
+
+def _resampled_auc(y_true, score, counts) -> np.ndarray:
+    positive, negative = counts[:, y_true], counts[:, ~y_true]
+    wins = np.einsum("bp,pn,bn->b", positive, _placements(y_true, score), negative, optimize=True)
+    return wins / (positive.sum(1) * negative.sum(1))
+
+
+def _percentiles(values) -> tuple[float, float]:
+    low, high = np.percentile(values, [50 * (1 - CONFIDENCE), 50 * (1 + CONFIDENCE)])
+    return float(low), float(high)
+
+
+def auc_ci(y_true, y_score, n_resamples: int = 2000, seed: int = 0) -> tuple[float, float, float]:
+    """AUC with its 95 % percentile bootstrap interval over patients.
+
+    The semantics are those of the article's author (mateuszbuda/ml-stat-util): patients are resampled with
+    replacement, and a resample with one class only is drawn again.
+
+    Args:
+        y_true: (N,) 0 or 1.
+        y_score: (N,) higher for 1.
+
+    Returns:
+        AUC, low, high.
+
+    Raises:
+        ValueError: other labels, one class only, scores that are not finite or of another length.
+    """
+    y_true, y_score = _check(y_true, y_score)
+    resampled = _resampled_auc(y_true, y_score, _resample(y_true, n_resamples, seed))
+    return float(roc_auc_score(y_true, y_score)), *_percentiles(resampled)
+
+
+def auc_difference(y_true, score_a, score_b, n_resamples: int = 2000, seed: int = 0) -> tuple[float, float, float]:
+    """AUC of `score_a` minus AUC of `score_b` on the same patients, with its 95 % paired bootstrap interval.
+
+    Arguments, returns and errors as for `auc_ci`; both scores are resampled together.
+    """
+    y_true, score_a, score_b = _check(y_true, score_a, score_b)
+    counts = _resample(y_true, n_resamples, seed)
+    difference = _resampled_auc(y_true, score_a, counts) - _resampled_auc(y_true, score_b, counts)
+    return float(roc_auc_score(y_true, score_a) - roc_auc_score(y_true, score_b)), *_percentiles(difference)
+
+
+def _delong_covariance(y_true, *scores) -> np.ndarray:
+    """Covariance of the AUCs of several scores on the same patients (DeLong et al., Biometrics 1988, equation 6)."""
+    placements = [_placements(y_true, score) for score in scores]
+    by_positive = np.atleast_2d(np.cov([matrix.mean(1) for matrix in placements]))
+    by_negative = np.atleast_2d(np.cov([matrix.mean(0) for matrix in placements]))
+    return by_positive / y_true.sum() + by_negative / (~y_true).sum()
+
+
+def delong_ci(y_true, y_score) -> tuple[float, float, float]:
+    """AUC with DeLong's 95 % interval (Biometrics 1988;44:837–845): normal, cut at 0 and 1.
+
+    Arguments, returns and errors as for `auc_ci`; moreover each class needs two patients.
+    """
+    y_true, y_score = _check(y_true, y_score)
+    if min(y_true.sum(), (~y_true).sum()) < 2:
+        raise ValueError("DeLong's variance needs at least two patients of each class")
+    auc = float(roc_auc_score(y_true, y_score))
+    half = stats.norm.ppf((1 + CONFIDENCE) / 2) * np.sqrt(_delong_covariance(y_true, y_score)[0, 0])
+    return auc, float(max(auc - half, 0)), float(min(auc + half, 1))
+
+
+def delong_test(y_true, score_a, score_b) -> float:
+    """Two-sided p value of DeLong's test that two scores have the same AUC on the same patients.
+
+    1 where the two scores rank the patients alike. Arguments and errors as for `delong_ci`.
+    """
+    y_true, score_a, score_b = _check(y_true, score_a, score_b)
+    if min(y_true.sum(), (~y_true).sum()) < 2:
+        raise ValueError("DeLong's variance needs at least two patients of each class")
+    covariance = _delong_covariance(y_true, score_a, score_b)
+    variance = covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1]
+    difference = roc_auc_score(y_true, score_a) - roc_auc_score(y_true, score_b)
+    if np.isclose(variance, 0, atol=1e-15):
+        return 1.0 if np.isclose(difference, 0) else 0.0
+    return float(2 * stats.norm.sf(abs(difference) / np.sqrt(variance)))
+
+
+def roc_band(y_true, y_score, rates: np.ndarray, n_resamples: int = 2000, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Pointwise 95 % bootstrap band of the ROC curve.
+
+    Args:
+        rates: (M,) false-positive rates at which the band is wanted.
+
+    Returns:
+        low (M,), high (M,): true-positive rates.
+    """
+    y_true, y_score = _check(y_true, y_score)
+    curves = []
+    for counts in _resample(y_true, n_resamples, seed):
+        false, true, _ = roc_curve(y_true, y_score, sample_weight=counts, drop_intermediate=False)
+        curves.append(np.interp(rates, false, true))
+    low, high = np.percentile(curves, [50 * (1 - CONFIDENCE), 50 * (1 + CONFIDENCE)], axis=0)
+    return low, high
+
+
+def patient_scores(predictions: pd.DataFrame, arm: str, backbone: str, repeat: int = 0) -> pd.DataFrame:
+    """Rows of one arm and repeat, indexed and sorted by patient; columns fold, y_true, score."""
+    chosen = predictions.query("arm == @arm and backbone == @backbone and repeat == @repeat")
+    if chosen.empty:
+        raise ValueError(f"no predictions of {arm} with {backbone}, repeat {repeat}")
+    return chosen.set_index("patient").sort_index()[["fold", "y_true", "score"]]
+
+
+def auc_table(predictions: pd.DataFrame) -> pd.DataFrame:
+    """AUC of every arm, backbone and repeat from its pooled out-of-fold scores.
+
+    Returns:
+        Columns arm, backbone, repeat, patients, positives, auc, low, high (bootstrap), delong_low, delong_high.
+    """
+    rows = []
+    for (arm, backbone, repeat), group in predictions.groupby(["arm", "backbone", "repeat"], sort=False):
+        auc, low, high = auc_ci(group.y_true, group.score)
+        _, delong_low, delong_high = delong_ci(group.y_true, group.score)
+        rows.append((arm, backbone, repeat, len(group), group.y_true.sum(), auc, low, high, delong_low, delong_high))
+    columns = "arm backbone repeat patients positives auc low high delong_low delong_high".split()
+    return pd.DataFrame(rows, columns=columns)
+
+
+def compare_arms(predictions: pd.DataFrame, backbone: str, arm_a: str, arm_b: str) -> pd.DataFrame:
+    """Paired comparison of two arms of a backbone, one row a repeat: difference, low, high (bootstrap), delong_p."""
+    rows = []
+    for repeat in sorted(predictions.query("backbone == @backbone").repeat.unique()):
+        a = patient_scores(predictions, arm_a, backbone, repeat)
+        b = patient_scores(predictions, arm_b, backbone, repeat)
+        if not a.index.equals(b.index):
+            raise ValueError(f"{arm_a} and {arm_b} with {backbone} were not scored on the same patients")
+        rows.append((repeat, *auc_difference(a.y_true, a.score, b.score), delong_test(a.y_true, a.score, b.score)))
+    return pd.DataFrame(rows, columns=["repeat", "difference", "low", "high", "delong_p"])

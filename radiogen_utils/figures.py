@@ -1,0 +1,186 @@
+"""The paper's figures, and the plots around them. Each function draws; `finish` labels and writes."""
+
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from sklearn.metrics import roc_curve
+
+from . import published
+from .evaluation import patient_scores, roc_band
+from .patches import FIGURE_WINDOW, intensity_window, stretch
+from .project import write_atomically
+
+ATTRIBUTION = "Data: TCGA-LGG (TCIA; Kaggle mateuszbuda/lgg-mri-segmentation, CC BY-NC-SA 4.0)"
+SYNTHETIC = "SYNTHETIC PHANTOM: no patient data"
+NAMES = {"scratch": "from scratch", "natural": "natural images", "gbm": "glioblastoma MRI"}
+"""Initialisations as the figures call them."""
+COLOURS = dict(zip(NAMES, sns.color_palette("colorblind", 3)))
+CONTOUR = "#ffb000"
+
+
+def finish(figure: plt.Figure, path: Path, synthetic: bool) -> None:
+    """Write a figure as PNG with its attribution; one from the phantom carries `SYNTHETIC` across its top.
+
+    Args:
+        path: file to write.
+        synthetic: the figure shows the phantom.
+    """
+    if synthetic:
+        figure.text(0.5, 1.01, SYNTHETIC, ha="center", va="bottom", color="white", weight="bold", backgroundcolor="#b00020")
+    else:
+        figure.text(0.5, -0.02, ATTRIBUTION, ha="center", va="top", fontsize=7, color="0.4")
+    # Without the software's version in the file, the same figure gives the same bytes.
+    options = {"dpi": 150, "bbox_inches": "tight", "format": "png", "metadata": {"Software": None}}
+    write_atomically(path, lambda temporary: figure.savefig(temporary, **options))
+
+
+def show_slice(axes: plt.Axes, image: np.ndarray, mask: np.ndarray | None = None, title: str = "") -> None:
+    """Draw a grey image (H, W) of 0–255 and the contour of its mask."""
+    axes.imshow(image, cmap="gray", vmin=0, vmax=255)
+    if mask is not None and mask.any():
+        axes.contour(mask, levels=[0.5], colors=[CONTOUR], linewidths=1)
+    axes.set_title(title, fontsize=8)
+    axes.set_axis_off()
+
+
+def slices(rows: list[tuple[str, np.ndarray, np.ndarray]], sequences: tuple[str, ...]) -> plt.Figure:
+    """Slices of one patient: a row each, a column a sequence, stretched for display, with the mask's contour.
+
+    Args:
+        rows: (title, image (H, W, C) uint8, mask (H, W)).
+    """
+    figure, grid = plt.subplots(len(rows), len(sequences), squeeze=False, figsize=(2.4 * len(sequences), 2.55 * len(rows)))
+    for axes, (title, image, mask) in zip(grid, rows):
+        for channel, sequence in enumerate(sequences):
+            shown = image[..., channel]
+            shown = stretch(shown, intensity_window(shown, FIGURE_WINDOW))
+            show_slice(axes[channel], shown, mask, f"{title}, {sequence}")
+    figure.tight_layout()
+    return figure
+
+
+def figure1(rows: dict[str, list[tuple[str, np.ndarray]]]) -> plt.Figure:
+    """Figure 1: tumour patches, a row a cluster.
+
+    Args:
+        rows: cluster's name -> (title, patch (80, 80) uint8), five each in the published figure.
+    """
+    columns = max(len(patches) for patches in rows.values())
+    figure, grid = plt.subplots(len(rows), columns, squeeze=False, figsize=(1.9 * columns, 2.1 * len(rows)))
+    for axes, (cluster, patches) in zip(grid, rows.items()):
+        for panel in axes:
+            panel.set_axis_off()
+        for panel, (title, patch) in zip(axes, patches):
+            show_slice(panel, patch, title=title)
+        axes[0].text(-0.08, 0.5, cluster, transform=axes[0].transAxes, rotation=90, ha="right", va="center")
+    figure.tight_layout()
+    return figure
+
+
+def learning_curve(record: dict) -> plt.Figure:
+    """Loss on training and held-out cases by epoch, from the record of a pretraining."""
+    curve = pd.DataFrame(record["curve"])
+    figure, axes = plt.subplots(figsize=(5, 3.2))
+    axes.plot(curve.epoch, curve.training_loss, marker="o", label="training cases (augmented)")
+    axes.plot(curve.epoch, curve.held_out_loss, marker="o", label="held-out cases")
+    axes.axhline(record["prior_loss"], color="0.5", ls="--", label="the training cases' mean shares for all")
+    axes.axhline(record["entropy"], color="0.5", ls=":", label="the true shares (lowest possible)")
+    axes.set(xlabel="epoch", ylabel="cross-entropy (nats)")
+    axes.legend(fontsize=8)
+    sns.despine(figure)
+    return figure
+
+
+def figure2(predictions: pd.DataFrame, table: pd.DataFrame, main: tuple[str, str]) -> plt.Figure:
+    """Figure 2: ROC curves over the published one, and the AUCs of paper and reproduction side by side.
+
+    Args:
+        predictions: out-of-fold scores; the curves are those of the first repeat.
+        table: `evaluation.auc_table(predictions)`.
+        main: (arm, backbone) of the curve that gets the bootstrap band.
+    """
+    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.8), width_ratios=[1, 1.05])
+    first = table[table.repeat == 0]
+    rates = np.linspace(0, 1, 101)
+    for row in first.itertuples():
+        scores = patient_scores(predictions, row.arm, row.backbone)
+        colour, style = COLOURS[row.arm], "-" if row.backbone == main[1] else ":"
+        false, true, _ = roc_curve(scores.y_true, scores.score, drop_intermediate=False)
+        label = f"{NAMES[row.arm]}, {row.backbone}: {row.auc:.3f}"
+        left.plot(false, true, style, color=colour, lw=2 if (row.arm, row.backbone) == main else 1.2, label=label)
+        if (row.arm, row.backbone) == main:
+            low, high = roc_band(scores.y_true, scores.score, rates)
+            left.fill_between(rates, low, high, color=colour, alpha=0.15, lw=0, label="its 95 % bootstrap band")
+    left.plot(*published.ROC.T, color="black", lw=2, label=f"published (glioblastoma MRI): {published.AUC['gbm'][0]:.3f}")
+    left.plot([0, 1], [0, 1], color="0.7", lw=1, ls="--")
+    left.set(xlabel="1 − specificity", ylabel="sensitivity", xlim=(0, 1), ylim=(0, 1.01), aspect="equal")
+    left.legend(fontsize=7, loc="lower right", frameon=False)
+
+    entries = [(f"paper, {NAMES[arm]}", *published.AUC[arm], "black", "s") for arm in ("gbm", "scratch", "natural")]
+    for (arm, backbone), group in table.groupby(["arm", "backbone"], sort=False):
+        label = f"ours, {NAMES[arm]}\n{backbone}"
+        entries.append((label, group.auc.mean(), group.low.mean(), group.high.mean(), COLOURS[arm], "o"))
+    for position, (label, auc, low, high, colour, marker) in enumerate(reversed(entries)):
+        right.errorbar(auc, position, xerr=[[auc - low], [high - auc]], fmt=marker, color=colour, capsize=3)
+        right.text(1.03, position, f"{auc:.3f} ({low:.3f}–{high:.3f})", va="center", fontsize=8, transform=right.get_yaxis_transform())
+    right.set_yticks(range(len(entries)), [entry[0] for entry in reversed(entries)], fontsize=8)
+    right.axvline(0.5, color="0.7", lw=1, ls="--")
+    right.set(xlabel="AUC with 95 % interval", xlim=(min(0.4, table.low.min()), 1))
+    sns.despine(figure)
+    figure.tight_layout()
+    return figure
+
+
+def figure3(rows: dict[str, list[tuple[str, np.ndarray, np.ndarray, np.ndarray]]]) -> plt.Figure:
+    """Figure 3: patches and, below each, the network's attention with the tumour's contour.
+
+    All heatmaps share one scale, so that a map without evidence looks empty.
+
+    Args:
+        rows: group's name -> (title, patch (80, 80) uint8, mask (80, 80), heatmap (80, 80)).
+    """
+    columns = max(len(items) for items in rows.values())
+    highest = max(float(heatmap[mask].max()) for items in rows.values() for _, _, mask, heatmap in items) or 1.0
+    figure, grid = plt.subplots(2 * len(rows), columns, squeeze=False, figsize=(1.9 * columns + 0.8, 4.1 * len(rows)))
+    for axes in grid.flat:
+        axes.set_axis_off()
+    for number, (group, items) in enumerate(rows.items()):
+        for column, (title, patch, mask, heatmap) in enumerate(items):
+            above, below = grid[2 * number : 2 * number + 2, column]
+            show_slice(above, patch, title=title)
+            show_slice(below, patch, mask)
+            shown = np.ma.masked_where(~mask, heatmap)
+            image = below.imshow(shown, cmap="inferno", vmin=0, vmax=highest, alpha=0.65)
+        left = grid[2 * number, 0]
+        left.text(-0.08, -0.05, group, transform=left.transAxes, rotation=90, ha="right", va="center")
+    figure.tight_layout(rect=(0, 0, 0.93, 1))
+    bar = figure.colorbar(image, cax=figure.add_axes((0.945, 0.25, 0.012, 0.5)))
+    bar.set_label("Grad-CAM for cluster 2 (log-odds, not scaled)", fontsize=8)
+    return figure
+
+
+def margins(trained: pd.DataFrame, control: pd.DataFrame) -> plt.Figure:
+    """Margin statistics of every patient, the trained networks beside those with random weights.
+
+    Args:
+        trained, control: `heatmaps.margin_table` of both.
+    """
+    titles = {
+        "contrast": "attention: margin band against core\n(band − core) / (band + core)",
+        "rho": "attention against irregularity along the contour\nSpearman's ρ",
+    }
+    figure, grid = plt.subplots(1, 2, figsize=(9, 3.8))
+    for axes, (column, title) in zip(grid, titles.items()):
+        both = pd.concat({"trained": trained[column], "random weights": control[column]}, names=["network"])
+        both = both.rename("value").reset_index()
+        sns.boxplot(both, x="network", y="value", ax=axes, color="0.9", width=0.5, fliersize=0)
+        sns.stripplot(both, x="network", y="value", ax=axes, size=3, alpha=0.6, hue="network", palette="colorblind", legend=False)
+        axes.axhline(0, color="0.5", lw=1, ls="--")
+        axes.set(title=title, xlabel="", ylabel="")
+        axes.title.set_fontsize(9)
+    sns.despine(figure)
+    figure.tight_layout()
+    return figure

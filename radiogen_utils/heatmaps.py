@@ -1,0 +1,137 @@
+"""Grad-CAM heatmaps, and the analysis of what they do at the tumour's margin."""
+
+import numpy as np
+import pandas as pd
+import torch
+from scipy import ndimage, stats
+from skimage.segmentation import find_boundaries
+from torch.nn import functional
+
+from . import _torchvision  # noqa: F401  (before pytorch_grad_cam, which imports torchvision)
+
+from pytorch_grad_cam import GradCAM  # noqa: E402
+from pytorch_grad_cam.utils.model_targets import BinaryClassifierOutputTarget  # noqa: E402
+
+from .patches import Patches  # noqa: E402
+
+MARGIN_WIDTH = 8
+"""Width of the margin band inside the tumour's contour in pixels (about mm): one cell of the compact network's map."""
+IRREGULARITY_RADIUS = 8
+"""Radius of the disc in which the contour's irregularity is measured, in pixels."""
+
+
+class _RawGradCAM(GradCAM):
+    """Grad-CAM that keeps the map as it is: scaling each image to [0, 1] hides that there is no evidence at all."""
+
+    def get_cam_image(self, *arguments, **options):
+        self.raw = np.maximum(super().get_cam_image(*arguments, **options), 0)
+        return self.raw
+
+
+def grad_cam(model: torch.nn.Module, images: np.ndarray, batch_size: int = 128) -> np.ndarray:
+    """Grad-CAM for class 1 (Selvaraju et al., ICCV 2017) at the network's last convolution block.
+
+    Args:
+        model: a network of `models` with one output.
+        images: (N, C, H, W) uint8.
+
+    Returns:
+        (N, H, W) float32, not scaled: 0 where nothing speaks for class 1; enlarged bilinearly from the layer's own
+        resolution, an eighth of the input's for the compact network.
+
+    Raises:
+        RuntimeError: no gradient reaches the layer, as with frozen weights, where the map would silently be empty.
+    """
+    where = next(model.parameters()).device
+    maps = []
+    with _RawGradCAM(model, [model.cam_layer]) as cam:
+        for batch in torch.as_tensor(images).split(batch_size):
+            cam(batch.to(where) / 255, [BinaryClassifierOutputTarget(1)] * len(batch))
+            gradients = cam.activations_and_grads.gradients
+            if not gradients or not all(gradient.any() for gradient in gradients):
+                raise RuntimeError("no gradient reaches the layer of the heatmap; unfreeze the network's weights")
+            raw = torch.as_tensor(cam.raw)[:, None].float()
+            maps.append(functional.interpolate(raw, size=batch.shape[2:], mode="bilinear", align_corners=False)[:, 0])
+    return torch.cat(maps).numpy()
+
+
+def margin_band(mask: np.ndarray, width: float = MARGIN_WIDTH) -> np.ndarray:
+    """Pixels of the tumour at most `width` pixels from its contour; (H, W) bool. The patch's border is no contour."""
+    # Repeating the edge pixels keeps a tumour that is cut off by the patch from having its contour there.
+    padded = np.pad(mask, int(width) + 1, mode="edge")
+    if padded.all():
+        return np.zeros_like(mask)
+    inner = slice(int(width) + 1, -int(width) - 1)
+    return mask & (ndimage.distance_transform_edt(padded)[inner, inner] <= width)
+
+
+def local_irregularity(mask: np.ndarray, radius: int = IRREGULARITY_RADIUS) -> tuple[np.ndarray, np.ndarray]:
+    """How far the contour is from straight, at each of its pixels, by the area integral invariant.
+
+    In a disc around a pixel of a straight contour the tumour covers one half; the more the contour bends or folds
+    within the disc, the further from it (Manay et al., IEEE TPAMI 2006;28:1602–1618).
+
+    Returns:
+        contour (H, W) bool: the tumour's outermost pixels whose disc lies within the patch; irregularity (H, W)
+        float in [0, 1/2]: |share of the disc covered − 1/2|, to be read on the contour.
+    """
+    y, x = np.mgrid[-radius : radius + 1, -radius : radius + 1]
+    disc = (x**2 + y**2 <= radius**2).astype(float)
+    share = ndimage.convolve(mask.astype(float), disc / disc.sum(), mode="constant")
+    contour = find_boundaries(mask, mode="inner")
+    inside = np.zeros_like(contour)
+    inside[radius:-radius, radius:-radius] = True
+    # An outermost pixel lies inside the tumour, half a pixel from the contour; that share is taken off.
+    offset = disc[radius].sum() / disc.sum() / 2
+    return contour & inside, np.abs(share - offset - 0.5)
+
+
+def margin_table(data: Patches, maps: np.ndarray) -> pd.DataFrame:
+    """What each patient's heatmaps do at the margin: the mean over the patient's slices.
+
+    Args:
+        data: the patches.
+        maps: (N, 80, 80) heatmaps of the same rows, not negative.
+
+    Returns:
+        Indexed by patient, columns
+        `contrast`: (band − core) / (band + core) of the mean attention in margin band and core, in [−1, 1];
+        `rho`: Spearman correlation, over the contour's pixels, of irregularity with the mean attention around them.
+        NaN where a heatmap is empty or constant, or the tumour has no core: an absent answer, not a zero.
+    """
+    disc = np.hypot(*np.mgrid[-MARGIN_WIDTH // 2 : MARGIN_WIDTH // 2 + 1, -MARGIN_WIDTH // 2 : MARGIN_WIDTH // 2 + 1])
+    disc = (disc <= MARGIN_WIDTH / 2).astype(float)
+    rows = []
+    for mask, attention in zip(data.masks, np.asarray(maps, float)):
+        band = margin_band(mask)
+        core = mask & ~band
+        contrast = np.nan
+        if core.any() and attention[mask].sum() > 0:
+            outer, inner = attention[band].mean(), attention[core].mean()
+            contrast = (outer - inner) / (outer + inner)
+        contour, irregularity = local_irregularity(mask)
+        # Attention around a contour pixel, over the tumour's pixels alone.
+        nearby = ndimage.convolve(attention * mask, disc, mode="constant")
+        nearby /= np.maximum(ndimage.convolve(mask.astype(float), disc, mode="constant"), 1)
+        values = nearby[contour]
+        varies = len(values) > 2 and np.ptp(values) > 0 and np.ptp(irregularity[contour]) > 0
+        rho = stats.spearmanr(irregularity[contour], values).statistic if varies else np.nan
+        rows.append((contrast, rho))
+    table = pd.DataFrame(rows, columns=["contrast", "rho"])
+    return table.groupby(data.table.patient).mean()
+
+
+def summarise(values: pd.Series, n_resamples: int = 2000, seed: int = 0) -> dict:
+    """Median over patients with its 95 % bootstrap interval, and the Wilcoxon signed-rank test against 0.
+
+    Args:
+        values: one number a patient; NaN is left out.
+    """
+    values = values.dropna().to_numpy()
+    if len(values) < 3:
+        raise ValueError(f"only {len(values)} patients have a value: too few for a test")
+    rng = np.random.default_rng(seed)
+    medians = np.median(rng.choice(values, (n_resamples, len(values))), axis=1)
+    low, high = np.percentile(medians, [2.5, 97.5])
+    p = stats.wilcoxon(values).pvalue
+    return {"patients": len(values), "median": np.median(values), "low": low, "high": high, "p": p}

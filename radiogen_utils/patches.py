@@ -1,0 +1,175 @@
+"""From an image and a tumour mask to the 80×80 patch that the network sees."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from .data import SEQUENCES, Cohort, CohortError
+from .project import write_atomically
+
+PATCH_SIZE = 80
+NETWORK_WINDOW = (1, 99.5)
+"""Percentiles between which a patient's intensities are stretched for the networks: few pixels saturate."""
+FIGURE_WINDOW = (1, 97)
+"""Percentiles for Figure 1. The published upper level lies at the 95th to 98th percentile of the FLAIR values."""
+
+
+def tumor_patch(image: np.ndarray, mask: np.ndarray, size: int = PATCH_SIZE) -> np.ndarray:
+    """Cut the masked tumour out of a slice, centred, as in Figure 1 of the article.
+
+    Args:
+        image: (H, W), or (H, W, C), any dtype.
+        mask: (H, W); zero outside the tumour, anything else inside.
+        size: side of the patch in pixels, S.
+
+    Returns:
+        (S, S), or (S, S, C), of the image's dtype: the image where the mask is set and 0 elsewhere, from rows and
+        columns `[c - S // 2, c - S // 2 + S)` around the rounded centre of mass c of the mask; 0 beyond the slice.
+
+    Raises:
+        ValueError: the mask has no tumour pixel, or another shape than the image.
+
+    Example:
+        >>> tumor_patch(np.full((5, 5), 7), np.eye(5), size=3)
+        array([[7, 0, 0],
+               [0, 7, 0],
+               [0, 0, 7]])
+    """
+    image, mask = np.asarray(image), np.asarray(mask) != 0
+    if image.shape[:2] != mask.shape:
+        raise ValueError(f"image of {image.shape[:2]} and mask of {mask.shape} pixels differ")
+    if not mask.any():
+        raise ValueError("the mask has no tumour pixel: there is no tumour to centre a patch on")
+    centre = [round(float(np.mean(index))) for index in np.nonzero(mask)]
+    patch, inside = crop(image, centre, size), crop(mask, centre, size)
+    patch[~inside] = 0
+    return patch
+
+
+def crop(image: np.ndarray, centre, size: int) -> np.ndarray:
+    """Copy of rows and columns `[c - size // 2, c - size // 2 + size)` around `centre`; 0 beyond the image's border."""
+    result = np.zeros((size, size, *image.shape[2:]), image.dtype)
+    starts = [c - size // 2 for c in centre]
+    source = tuple(slice(max(a, 0), max(min(a + size, n), 0)) for a, n in zip(starts, image.shape))
+    part = image[source]
+    target = tuple(slice(s.start - a, s.start - a + n) for s, a, n in zip(source, starts, part.shape))
+    result[target] = part
+    return result
+
+
+def exceeds(mask: np.ndarray, size: int = PATCH_SIZE) -> bool:
+    """True where the tumour of a mask (H, W) is higher or wider than `size` pixels."""
+    return any(np.ptp(index) + 1 > size for index in np.nonzero(mask))
+
+
+def intensity_window(values: np.ndarray, percentiles: tuple[float, float] = NETWORK_WINDOW) -> tuple[float, float]:
+    """Lower and upper intensity level of a patient's sequence.
+
+    Args:
+        values: uint8, any shape: the sequence in all tumour-bearing slices of one patient. Slices without tumour are
+            left out, so that a partial archive and the whole one give the same patches.
+        percentiles: of the lower and the upper level, over all pixels.
+    """
+    cumulative = np.cumsum(np.bincount(values.ravel(), minlength=256))
+    low, high = np.searchsorted(cumulative, np.multiply(percentiles, cumulative[-1] / 100))
+    return float(low), float(max(high, low + 1))
+
+
+def stretch(image: np.ndarray, window: tuple[float, float]) -> np.ndarray:
+    """Map a uint8 image linearly from `window` to 0–255, clipped; uint8 of the same shape."""
+    low, high = window
+    levels = np.clip((np.arange(256) - low) / (high - low), 0, 1) * 255
+    return np.rint(levels).astype(np.uint8)[image]
+
+
+def figure_patch(cohort: Cohort, case: str, number: int) -> np.ndarray:
+    """One patch as in Figure 1: (80, 80) uint8, FLAIR × mask, stretched between the case's two levels."""
+    own = cohort.slices[(cohort.slices.case == case) & (cohort.slices.tumour_pixels > 0)]
+    flair = SEQUENCES.index("FLAIR")
+    images = {n: cohort.read(case, n) for n in own.slice}
+    window = intensity_window(np.stack([image[..., flair] for image, _ in images.values()]), FIGURE_WINDOW)
+    image, mask = images[number]
+    return stretch(tumor_patch(image[..., flair], mask), window)
+
+
+@dataclass(frozen=True)
+class Patches:
+    """All tumour patches of a cohort; one row of each member is one slice.
+
+    Attributes:
+        images: (N, 3, 80, 80) uint8, channels in the order of `data.SEQUENCES`, masked, between the patient's levels.
+        masks: (N, 80, 80) bool, the tumour.
+        table: N rows with columns patient, case, slice, label (1 for the predicted class, 0 for the rest) and
+            exceeds (the tumour is larger than the patch).
+        digest: of the cohort that the patches come from.
+    """
+
+    images: np.ndarray
+    masks: np.ndarray
+    table: pd.DataFrame
+    digest: str
+
+    def sequences(self, names: tuple[str, ...]) -> np.ndarray:
+        """(N, len(names), 80, 80) uint8: the named sequences' channels."""
+        unknown = set(names) - set(SEQUENCES)
+        if unknown:
+            raise ValueError(f"unknown sequence {sorted(unknown)}; choose from {', '.join(SEQUENCES)}")
+        return self.images[:, [SEQUENCES.index(name) for name in names]]
+
+    @property
+    def labels(self) -> pd.Series:
+        """Label by patient, sorted by patient."""
+        return self.table.groupby("patient").label.first()
+
+    def save(self, path: Path) -> None:
+        """Write everything into one `.npz` file."""
+        columns = {f"table_{name}": column.to_numpy() for name, column in self.table.items()}
+        columns = {name: array.astype(str) if array.dtype == object else array for name, array in columns.items()}
+
+        def write(temporary):
+            with open(temporary, "wb") as file:
+                np.savez(file, images=self.images, masks=self.masks, digest=self.digest, **columns)
+
+        write_atomically(path, write)
+
+    @classmethod
+    def load(cls, path: Path) -> "Patches":
+        """Read what `save` wrote, without pickle."""
+        with np.load(path, allow_pickle=False) as file:
+            table = {name.removeprefix("table_"): file[name] for name in file.files if name.startswith("table_")}
+            return cls(file["images"], file["masks"], pd.DataFrame(table), str(file["digest"]))
+
+
+def build_patches(cohort: Cohort, column: str = "COCCluster", positive: int = 2) -> Patches:
+    """Cut a patch from every tumour-bearing slice of every patient whose label is known.
+
+    Args:
+        cohort: an opened cohort.
+        column, positive: the label is 1 where the patient's `column` equals `positive`.
+
+    Raises:
+        CohortError: unknown column or cluster; no patient with a known label.
+    """
+    labels = cohort.labels(column, positive).dropna()
+    slices = cohort.slices[(cohort.slices.tumour_pixels > 0) & cohort.slices.patient.isin(labels.index)]
+    if slices.empty:
+        raise CohortError(f"{cohort.path}: no patient has a known {column}, so there is nothing to predict")
+    images = np.empty((len(slices), len(SEQUENCES), PATCH_SIZE, PATCH_SIZE), np.uint8)
+    masks = np.empty((len(slices), PATCH_SIZE, PATCH_SIZE), bool)
+    too_large = np.empty(len(slices), bool)
+    row = 0
+    for patient, own in slices.groupby("patient", sort=False):
+        pairs = [cohort.read(case, number) for case, number in zip(own.case, own.slice)]
+        windows = [intensity_window(np.stack([image[..., k] for image, _ in pairs])) for k in range(len(SEQUENCES))]
+        for image, mask in pairs:
+            patch = tumor_patch(image, mask)
+            for channel, window in enumerate(windows):
+                images[row, channel] = stretch(patch[..., channel], window)
+            masks[row] = tumor_patch(mask, mask)
+            too_large[row] = exceeds(mask)
+            row += 1
+    table = slices[["patient", "case", "slice"]].reset_index(drop=True)
+    table = table.assign(label=table.patient.map(labels).astype(int), exceeds=too_large)
+    return Patches(images, masks, table, cohort.digest)

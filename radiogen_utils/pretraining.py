@@ -1,0 +1,202 @@
+"""The glioblastoma slices and the task on which networks are pretrained.
+
+The task: estimate what a masked tumour patch is composed of (shares of oedema, non-enhancing core, enhancing tumour).
+The article does not state its pretraining task; the group's earlier work on glioblastoma classified the tissue at the
+centre of a patch. Shares serve the transfer better: the input is the very patch of the target task, masked and centred
+on the tumour, and a network that averages over positions, as ours do, cannot know which tissue lies at the centre.
+"""
+
+import io
+import re
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pandas as pd
+import torch
+from PIL import Image
+from torch.nn import functional
+
+from .data import CohortError, keep_phantom
+from .patches import PATCH_SIZE, crop
+from .project import progress, project_root
+
+TISSUES = ("oedema", "non-enhancing core", "enhancing tumour")
+"""Names of the labels 1–3; 0 is everything else."""
+SPACING = 2
+"""Millimetres a pixel of these slices; the LGG cohort has about 1, so patches are enlarged by this factor."""
+HEIGHTS = (46, 62, 77, 93, 108, 124)
+"""Axial slices taken from a Decathlon volume of 155: every tenth of its height from 0.3 to 0.8."""
+T1GD = 2
+"""Position of the post-contrast T1 among the Decathlon's four channels (FLAIR, T1w, T1gd, T2w)."""
+
+
+@dataclass(frozen=True)
+class GliomaSlices:
+    """Axial T1-Gd slices with tissue labels; one row of each member is one slice.
+
+    Attributes:
+        images: (N, 120, 120) uint8, skull-stripped.
+        labels: (N, 120, 120) uint8: 0, or 1–3 as in `TISSUES`.
+        table: N rows with columns case (`BRATS_001`) and z.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    table: pd.DataFrame
+
+
+def find_slices(where: str = "auto", n_phantom_cases: int = 200, seed: int = 0) -> Path | None:
+    """Where the glioblastoma slices are.
+
+    Args:
+        where: a path; `phantom` for the synthetic set; `auto` for `data/` in the project, where
+            `msd-brain-t1gd-slices(.zip)` or the Decathlon's `Task01_BrainTumour` may lie.
+
+    Returns:
+        The path, or `None` when `auto` finds none: then the weights that the project ships are used.
+    """
+    data = project_root() / "data"
+    if where == "phantom":
+        from . import phantom
+
+        name = f"phantom-glioblastoma-{n_phantom_cases}-{seed}"
+        return keep_phantom(name, lambda folder: phantom.write_glioblastoma(folder, n_phantom_cases, seed))
+    if where == "auto":
+        names = ("msd-brain-t1gd-slices", "msd-brain-t1gd-slices.zip", "Task01_BrainTumour")
+        return next((data / name for name in names if (data / name).exists()), None)
+    path = Path(where).expanduser()
+    path = path if path.is_absolute() else project_root() / path
+    if not path.exists():
+        raise CohortError(f"{path}: no such file or folder of glioblastoma slices; check PRETRAINING")
+    return path
+
+
+def open_slices(path: Path) -> GliomaSlices:
+    """Read `images/` and `labels/` PNG pairs from a folder or a zip, or the Decathlon's NIfTI folder.
+
+    Raises:
+        CohortError: neither layout is there, a label is missing or has another size or an unknown value.
+    """
+    path = Path(path)
+    rows = list(_read_nifti(path) if (path / "imagesTr").is_dir() else _read_png(path))
+    if not rows:
+        raise CohortError(
+            f"{path}: neither images/ and labels/ with PNG files nor the Decathlon's imagesTr/ and labelsTr/ are there"
+        )
+    rows.sort(key=lambda row: row[:2])
+    cases, heights, images, labels = zip(*rows)
+    return GliomaSlices(np.stack(images), np.stack(labels), pd.DataFrame({"case": cases, "z": heights}))
+
+
+def _read_png(path: Path):
+    if path.is_dir():
+        files = {file.relative_to(path).as_posix(): file.read_bytes for file in path.rglob("*.png")}
+    elif zipfile.is_zipfile(path):
+        archive = zipfile.ZipFile(path)
+        files = {name: (lambda name=name: archive.read(name)) for name in archive.namelist() if name.endswith(".png")}
+    else:
+        raise CohortError(f"{path}: neither a folder nor a zip; give the glioblastoma slices as one of the two")
+    for name in files:
+        match = re.fullmatch(r"(.*/)?images/(\w+)_z(\d+)\.png", name)
+        if not match:
+            continue
+        label_name = f"{match[1] or ''}labels/{match[2]}_z{match[3]}.png"
+        if label_name not in files:
+            raise CohortError(f"{path}: {name} has no {label_name}; restore the label or remove the image")
+        image, label = (_decode(path, part, files[part]) for part in (name, label_name))
+        _check(f"{path}: {label_name}", image, label)
+        yield match[2], int(match[3]), image, label
+
+
+def _decode(path, name, read) -> np.ndarray:
+    try:
+        return np.asarray(Image.open(io.BytesIO(read())).convert("L"))
+    except (OSError, zipfile.BadZipFile) as error:
+        raise CohortError(f"{path}: {name} cannot be read ({error}); fetch the file again") from error
+
+
+def _read_nifti(path: Path):
+    files = sorted((path / "imagesTr").glob("[!.]*.nii*"))
+    for file in progress(files, len(files), "case"):
+        label_file = path / "labelsTr" / file.name
+        if not label_file.exists():
+            raise CohortError(f"{file}: {label_file} is missing; restore the label or remove the image")
+        volume, labels = nibabel.load(file), nibabel.load(label_file)
+        if volume.ndim != 4 or volume.shape[3] != 4 or volume.shape[:3] != labels.shape:
+            raise CohortError(f"{file}: expected H×W×D×4 with a label of H×W×D, found {volume.shape} and {labels.shape}")
+        t1gd = np.asarray(volume.dataobj[..., T1GD], np.float32)
+        tissue = np.asarray(labels.dataobj)
+        high = np.percentile(t1gd[t1gd > 0], 99.5) if (t1gd > 0).any() else 1
+        t1gd = np.rint(np.clip(t1gd / high, 0, 1) * 255)
+        for z in (z for z in HEIGHTS if z < t1gd.shape[2] and (t1gd[:, :, z] > 0).any()):
+            # Means of 2×2 pixels, 1 mm -> 2 mm; a label cannot be averaged. Rows run from front to back.
+            image = t1gd[:, :, z].T
+            image = image.reshape(image.shape[0] // 2, 2, image.shape[1] // 2, 2).mean((1, 3)).astype(np.uint8)
+            label = tissue[::2, ::2, z].T.astype(np.uint8)
+            _check(str(label_file), image, label)
+            yield file.name.split(".")[0], z, image[::-1], label[::-1]
+
+
+def _check(name, image, label):
+    if image.shape != label.shape:
+        raise CohortError(f"{name}: {label.shape} pixels, its image has {image.shape}; they must agree")
+    if label.max(initial=0) > len(TISSUES):
+        raise CohortError(f"{name}: holds label {label.max()}; only 0 to {len(TISSUES)} are known")
+
+
+def glioblastoma_like(slices: GliomaSlices) -> pd.Series:
+    """True for each case whose enhancing tissue is at least a tenth of the tumour and that has a non-enhancing core.
+
+    The data set mixes glioblastoma with lower-grade glioma and gives no grade. The rule keeps out cases that may be
+    patients of the LGG cohort. It is a proxy.
+    """
+    counts = np.stack([(slices.labels == tissue).sum((1, 2)) for tissue in range(4)], 1)
+    counts = pd.DataFrame(counts).groupby(slices.table.case.to_numpy()).sum()
+    tumour = counts[[1, 2, 3]].sum(axis=1)
+    return ((tumour > 0) & (counts[3] >= 0.1 * tumour) & (counts[2] > 0)).rename_axis("case")
+
+
+def split_cases(cases, seed: int, held_out: float = 0.2) -> tuple[np.ndarray, np.ndarray]:
+    """Training and held-out cases, drawn at random by seed."""
+    cases = np.random.default_rng(seed).permutation(np.sort(np.asarray(cases)))
+    n = max(1, round(held_out * len(cases)))
+    return np.sort(cases[n:]), np.sort(cases[:n])
+
+
+def composition_patches(
+    slices: GliomaSlices, cases, per_slice: int, seed: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Masked tumour patches and the tissues they are composed of.
+
+    Each tumour-bearing slice gives one patch around the tumour's centre of mass, as `patches.tumor_patch` does for the
+    target task, and others around random pixels of the tumour.
+
+    Args:
+        cases: the cases to draw from.
+        per_slice: patches of each tumour-bearing slice.
+
+    Returns:
+        images (M, 1, 80, 80) uint8 at about 1 mm a pixel, 0 outside the tumour; fractions (M, 3) float32, the share of
+        each of `TISSUES` in the visible tumour, rows sum to 1; case (M,).
+    """
+    rng = np.random.default_rng(seed)
+    size = PATCH_SIZE // SPACING
+    images, fractions, names = [], [], []
+    for row in np.flatnonzero(slices.table.case.isin(set(cases)) & slices.labels.any((1, 2))):
+        label = slices.labels[row]
+        pixels = np.argwhere(label)
+        centres = [np.rint(pixels.mean(0)).astype(int), *rng.choice(pixels, per_slice - 1)]
+        for centre in centres:
+            visible = crop(label, centre, size)
+            if not visible.any():
+                continue  # the centre of mass of a ring or of scattered foci can lie far from any of them
+            images.append(np.where(visible > 0, crop(slices.images[row], centre, size), 0))
+            counts = np.bincount(visible.ravel(), minlength=4)[1:]
+            fractions.append(counts / counts.sum())
+            names.append(slices.table.case[row])
+    small = torch.from_numpy(np.stack(images))[:, None].float()
+    large = functional.interpolate(small, size=(PATCH_SIZE, PATCH_SIZE), mode="bilinear", align_corners=False)
+    return large.round().to(torch.uint8).numpy(), np.array(fractions, np.float32), np.array(names)

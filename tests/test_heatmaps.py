@@ -1,0 +1,133 @@
+"""`heatmaps`: Grad-CAM against its formula, its sign, empty maps; the margin statistics on hand-made tumours."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from radiogen_utils import heatmaps, models
+from radiogen_utils.patches import Patches
+
+
+@pytest.fixture
+def images():
+    return np.random.default_rng(0).integers(0, 256, (3, 1, 80, 80), np.uint8)
+
+
+def test_grad_cam_equals_its_formula(images):
+    model = models.create("compact", seed=1).eval()
+    # With global averaging and a linear head the weights are the head's own, over the number of positions.
+    with torch.inference_mode():
+        x = torch.as_tensor(images) / 255
+        for block in model.blocks:
+            x = block(x)
+        expected = torch.relu((x * model.head.weight[0][:, None, None]).sum(1) / (10 * 10))
+        expected = torch.nn.functional.interpolate(expected[:, None], size=(80, 80), mode="bilinear")[:, 0]
+    np.testing.assert_allclose(heatmaps.grad_cam(model, images), expected, rtol=1e-4, atol=1e-8)
+
+
+def test_maps_do_not_depend_on_the_batch(images):
+    model = models.create("compact", seed=1)
+    np.testing.assert_allclose(heatmaps.grad_cam(model, images), heatmaps.grad_cam(model, images, batch_size=1), atol=1e-7)
+
+
+def test_the_sign_is_that_of_class_1_and_no_evidence_stays_empty(images):
+    model = models.create("compact", seed=1)
+    torch.nn.init.constant_(model.head.weight, 0.1)  # activations are not negative: all evidence is for class 1
+    assert (heatmaps.grad_cam(model, images).max((1, 2)) > 0).all()
+    torch.nn.init.constant_(model.head.weight, -0.1)
+    assert not heatmaps.grad_cam(model, images).any()
+
+
+def test_twice_the_evidence_gives_twice_the_map(images):
+    model = models.create("compact", seed=1)
+    torch.nn.init.constant_(model.head.weight, 0.1)
+    single = heatmaps.grad_cam(model, images)
+    torch.nn.init.constant_(model.head.weight, 0.2)
+    np.testing.assert_allclose(heatmaps.grad_cam(model, images), 2 * single, rtol=1e-4)
+
+
+def test_frozen_weights_are_refused(images):
+    model = models.create("compact")
+    torch.nn.init.zeros_(model.head.weight)
+    with pytest.raises(RuntimeError, match="no gradient"):
+        heatmaps.grad_cam(model, images)
+    model = models.create("compact").requires_grad_(False)
+    with pytest.raises(RuntimeError):
+        heatmaps.grad_cam(model, images)
+
+
+def test_the_imagenet_architecture_has_maps_too(images):
+    assert heatmaps.grad_cam(models.create("efficientnet_lite0", seed=0), images).shape == (3, 80, 80)
+
+
+def disc(radius, wave=0.0):
+    """A round tumour; with `wave`, only its right half is lobulated."""
+    y, x = np.mgrid[:80, :80] - 40
+    angle = np.arctan2(y, x)
+    limit = radius + wave * np.where(np.abs(angle) < np.pi / 2, np.sin(10 * angle), 0)
+    return np.hypot(x, y) <= limit
+
+
+def test_margin_band_of_a_disc():
+    mask = disc(25)
+    band = heatmaps.margin_band(mask, width=8)
+    y, x = np.mgrid[:80, :80] - 40
+    # Distances are between pixel centres, so the band's inner radius is 25 - 8 within a pixel.
+    assert band[np.hypot(x, y) < 16].sum() == 0 and band[(np.hypot(x, y) > 19) & mask].all()
+
+
+def test_the_patchs_border_is_no_contour():
+    mask = np.ones((80, 80), bool)
+    assert not heatmaps.margin_band(mask).any()
+    assert not heatmaps.local_irregularity(mask)[0].any()
+
+
+def test_a_straight_edge_is_regular_and_lobes_are_not():
+    mask = np.zeros((80, 80), bool)
+    mask[:, :40] = True
+    contour, irregularity = heatmaps.local_irregularity(mask)
+    assert contour.sum() == 64 and irregularity[contour].max() < 1e-9
+    mask = disc(25, wave=4)
+    contour, irregularity = heatmaps.local_irregularity(mask)
+    right = np.mgrid[:80, :80][1] > 45
+    left = np.mgrid[:80, :80][1] < 35
+    assert irregularity[contour & right].mean() > 1.5 * irregularity[contour & left].mean()
+
+
+def one_patient(masks):
+    table = pd.DataFrame({"patient": ["TCGA_XX_0001"] * len(masks), "label": 1})
+    return Patches(np.zeros((len(masks), 3, 80, 80), np.uint8), np.stack(masks), table, "")
+
+
+def test_margin_table_sees_what_was_put_in():
+    mask = disc(25, wave=4)
+    band = heatmaps.margin_band(mask)
+    at_margin, in_core, flat = band.astype(float), (mask & ~band).astype(float), mask.astype(float)
+    contrast = [heatmaps.margin_table(one_patient([mask]), m[None]).contrast.iloc[0] for m in (at_margin, in_core, flat)]
+    assert contrast == pytest.approx([1, -1, 0])
+    contour, irregularity = heatmaps.local_irregularity(mask)
+    following = np.where(contour, irregularity, 0)[None]
+    rho = heatmaps.margin_table(one_patient([mask]), following).rho.iloc[0]
+    against = heatmaps.margin_table(one_patient([mask]), np.where(contour, 0.5 - irregularity, 0)[None]).rho.iloc[0]
+    assert rho > 0.4 and against < 0 < rho
+
+
+def test_no_answer_is_nan_and_not_zero():
+    mask, thin = disc(25), disc(5)
+    table = heatmaps.margin_table(one_patient([mask]), np.zeros((1, 80, 80)))
+    assert table.isna().all().all()
+    assert heatmaps.margin_table(one_patient([thin]), thin[None].astype(float)).contrast.isna().all()
+    both = heatmaps.margin_table(one_patient([mask, mask]), np.stack([np.zeros((80, 80)), heatmaps.margin_band(mask)]))
+    assert both.contrast.iloc[0] == pytest.approx(1)  # the empty map has no say
+
+
+def test_summary_of_a_shift_and_of_none():
+    rng = np.random.default_rng(0)
+    shifted = heatmaps.summarise(pd.Series(np.r_[rng.normal(0.5, 1, 100), np.nan]))
+    assert shifted["patients"] == 100 and shifted["low"] > 0 and shifted["p"] < 0.01
+    symmetric = rng.normal(0, 1, 50)
+    none = heatmaps.summarise(pd.Series(np.r_[symmetric, -symmetric]))
+    assert none["low"] < 0 < none["high"] and none["p"] > 0.9
+    with pytest.raises(ValueError, match="too few"):
+        heatmaps.summarise(pd.Series([1.0, np.nan]))

@@ -1,0 +1,150 @@
+"""`patches`: the contract of tumor_patch against hand-made masks, windows, and patches of a whole cohort."""
+
+import numpy as np
+import pytest
+
+from radiogen_utils import patches
+from radiogen_utils.archive import CohortError
+from radiogen_utils.data import SEQUENCES, open_cohort
+from radiogen_utils.published import FIGURE1
+
+
+def naive_patch(image, mask, size):
+    """The definition, pixel by pixel: rows [c - size//2, c - size//2 + size) around the rounded centre of mass."""
+    rows, columns = np.nonzero(mask)
+    r0, c0 = round(rows.mean()) - size // 2, round(columns.mean()) - size // 2
+    result = np.zeros((size, size), image.dtype)
+    for r in range(size):
+        for c in range(size):
+            y, x = r0 + r, c0 + c
+            if 0 <= y < mask.shape[0] and 0 <= x < mask.shape[1] and mask[y, x]:
+                result[r, c] = image[y, x]
+    return result
+
+
+@pytest.fixture
+def image():
+    return np.random.default_rng(0).integers(1, 256, (100, 120), np.uint8)
+
+
+@pytest.mark.parametrize(
+    "rows, columns",
+    [
+        ((40, 60), (50, 70)),  # inside
+        ((0, 5), (0, 7)),  # upper left corner
+        ((95, 100), (110, 120)),  # lower right corner
+        ((0, 100), (0, 120)),  # larger than the patch
+        ((10, 11), (10, 11)),  # one pixel
+        ((10, 12), (10, 13)),  # centre of mass between pixels
+    ],
+)
+@pytest.mark.parametrize("size", [80, 7, 8])
+def test_tumor_patch_equals_the_definition(image, rows, columns, size):
+    mask = np.zeros(image.shape, np.uint8)
+    mask[slice(*rows), slice(*columns)] = 255
+    np.testing.assert_array_equal(patches.tumor_patch(image, mask, size), naive_patch(image, mask, size))
+
+
+def test_tumor_patch_worked_by_hand():
+    image = np.arange(25).reshape(5, 5)
+    mask = np.zeros((5, 5))
+    mask[0, 0:2] = 1  # centre of mass (0, 0.5) rounds to (0, 0): rows and columns -1 … 2 for size 4 start at -2
+    expected = np.zeros((4, 4), int)
+    expected[2, 2:4] = [0, 1]
+    np.testing.assert_array_equal(patches.tumor_patch(image, mask, 4), expected)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.float32])
+def test_tumor_patch_keeps_the_dtype(image, dtype):
+    assert patches.tumor_patch(image.astype(dtype), np.ones(image.shape)).dtype == dtype
+
+
+def test_tumor_patch_takes_any_non_zero_mask_and_several_channels(image):
+    mask = np.zeros(image.shape, int)
+    mask[20:60, 30:50] = -3
+    both = patches.tumor_patch(np.stack([image, image // 2], -1), mask)
+    np.testing.assert_array_equal(both[..., 0], patches.tumor_patch(image, mask != 0))
+    np.testing.assert_array_equal(both[..., 1], patches.tumor_patch(image // 2, mask != 0))
+
+
+def test_tumor_patch_does_not_change_its_input(image):
+    before = image.copy()
+    patches.tumor_patch(image, image > 200)[:] = 0
+    np.testing.assert_array_equal(image, before)
+
+
+def test_tumor_patch_refuses_an_empty_mask_and_another_shape(image):
+    with pytest.raises(ValueError, match="no tumour pixel"):
+        patches.tumor_patch(image, np.zeros(image.shape))
+    with pytest.raises(ValueError, match="differ"):
+        patches.tumor_patch(image, np.ones((120, 100)))
+
+
+def test_exceeds_counts_the_extent_of_the_tumour():
+    mask = np.zeros((256, 256), bool)
+    mask[10, 20:100] = True  # 80 pixels wide
+    assert not patches.exceeds(mask)
+    mask[10, 100] = True
+    assert patches.exceeds(mask)
+
+
+def test_stretch_is_linear_between_the_levels_and_clipped():
+    image = np.array([[0, 50, 75, 100, 255]], np.uint8)
+    np.testing.assert_array_equal(patches.stretch(image, (50, 100)), [[0, 0, 128, 255, 255]])
+
+
+def test_patches_of_a_cohort_are_its_tumour_slices(tiny_cohort):
+    cohort = open_cohort(tiny_cohort(n_patients=6))
+    data = patches.build_patches(cohort)
+    assert data.table.groupby("patient").size().eq(3).all() and data.images.shape == (18, 3, 80, 80)
+    assert data.labels.tolist() == [0, 0, 1, 1, 0, 0]  # XX_0001, XX_0003, XX_0005, YY_0002, …
+    assert data.images.dtype == np.uint8 and not data.images[~np.broadcast_to(data.masks[:, None], data.images.shape)].any()
+    row = data.table.iloc[4]
+    image, mask = cohort.read(row.case, row.slice)
+    np.testing.assert_array_equal(data.masks[4], patches.tumor_patch(mask, mask))
+    # A monotonic stretch keeps the order of the pixels.
+    raw, seen = patches.tumor_patch(image[..., 1], mask)[data.masks[4]], data.images[4, 1][data.masks[4]]
+    assert (np.diff(seen[np.argsort(raw)].astype(int)) >= 0).all()
+
+
+def test_a_patients_patches_do_not_depend_on_other_slices_or_patients(tiny_cohort):
+    whole = patches.build_patches(open_cohort(tiny_cohort(n_patients=6)))
+    folder = tiny_cohort(n_patients=6, name="part")
+    for file in folder.rglob("*_1*.tif"):
+        if "_1.tif" in file.name or "_1_mask.tif" in file.name:
+            file.unlink()  # the slice without tumour
+    partial = patches.build_patches(open_cohort(folder))
+    np.testing.assert_array_equal(whole.images, partial.images)
+
+
+def test_a_patient_without_the_label_is_left_out(tiny_cohort):
+    data = patches.build_patches(open_cohort(tiny_cohort(n_patients=4)), "RPPACluster", 2)
+    assert len(data.labels) == 3
+
+
+def test_unknown_cluster_column_is_named(tiny_cohort):
+    with pytest.raises(CohortError, match="COCCluster"):
+        patches.build_patches(open_cohort(tiny_cohort()), "NoSuchCluster")
+
+
+def test_saved_patches_come_back(tiny_cohort, tmp_path):
+    data = patches.build_patches(open_cohort(tiny_cohort()))
+    data.save(tmp_path / "patches.npz")
+    back = patches.Patches.load(tmp_path / "patches.npz")
+    np.testing.assert_array_equal(back.images, data.images)
+    np.testing.assert_array_equal(back.masks, data.masks)
+    assert back.table.equals(data.table) and back.digest == data.digest
+    with pytest.raises(ValueError, match="FLAIR"):
+        back.sequences(("T2",))
+    np.testing.assert_array_equal(back.sequences(("FLAIR",))[:, 0], data.images[:, SEQUENCES.index("FLAIR")])
+
+
+def test_the_published_slices_and_sizes_of_the_real_cohort(real_cohort):
+    known = set(zip(real_cohort.slices.case, real_cohort.slices.slice))
+    assert {item for row in FIGURE1.values() for item in row} <= known
+    for cluster, row in FIGURE1.items():
+        names = [case[:12] for case, _ in row]
+        assert real_cohort.patients.COCCluster[names].eq(cluster).all()
+    data = patches.build_patches(real_cohort)
+    assert len(data.table) == 1373 and data.labels.sum() == 24 and data.labels.size == 110
+    assert round(data.table.exceeds.mean(), 2) == 0.28
