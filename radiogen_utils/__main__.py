@@ -112,7 +112,15 @@ def execute(path: Path, out: Run, parameters: dict[str, str]) -> None:
     start = time.time()
     try:
         papermill.execute_notebook(
-            str(path), str(executed), parameters, cwd=str(path.parent), progress_bar=False, stdout_file=sys.stdout
+            str(path),
+            str(executed),
+            parameters,
+            cwd=str(path.parent),
+            progress_bar=False,
+            stdout_file=sys.stdout,
+            extra_arguments=[
+                "--log-level=ERROR"
+            ],  # the kernel's note on its connection is none of the reader's business
         )
     except papermill.PapermillExecutionError as error:
         raise UsageError(f"{path.stem} stopped with {error.ename}: {error.evalue}\n(the whole: {executed})") from error
@@ -196,7 +204,9 @@ def parser() -> argparse.ArgumentParser:
         help="glioblastoma slices to pretrain on: images/ and labels/ in a folder or zip, or the Decathlon's "
         "Task01_BrainTumour folder; auto (default): slices in data/, else the weights that come with the project",
     )
-    runner.add_argument("--profile", default="standard", choices=PROFILES, help="how much to compute (default: standard)")
+    runner.add_argument(
+        "--profile", default="standard", choices=PROFILES, help="how much to compute (default: standard)"
+    )
     runner.add_argument("--out", metavar="DIR", help="run folder (default: runs/PROFILE in the project)")
     runner.add_argument("--only", nargs="+", metavar="NOTEBOOK", help="notebooks to run, by number (05) or name")
     runner.add_argument(

@@ -116,7 +116,9 @@ def delong_test(y_true, score_a, score_b) -> float:
     return float(2 * stats.norm.sf(abs(difference) / np.sqrt(variance)))
 
 
-def roc_band(y_true, y_score, rates: np.ndarray, n_resamples: int = 2000, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+def roc_band(
+    y_true, y_score, rates: np.ndarray, n_resamples: int = 2000, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
     """Pointwise 95 % bootstrap band of the ROC curve.
 
     Args:

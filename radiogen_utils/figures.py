@@ -10,7 +10,7 @@ from sklearn.metrics import roc_curve
 
 from . import published
 from .evaluation import patient_scores, roc_band
-from .patches import FIGURE_WINDOW, intensity_window, stretch
+from .patches import percentile_window, stretch
 from .project import write_atomically
 
 ATTRIBUTION = "Data: TCGA-LGG (TCIA; Kaggle mateuszbuda/lgg-mri-segmentation, CC BY-NC-SA 4.0)"
@@ -29,7 +29,9 @@ def finish(figure: plt.Figure, path: Path, synthetic: bool) -> None:
         synthetic: the figure shows the phantom.
     """
     if synthetic:
-        figure.text(0.5, 1.01, SYNTHETIC, ha="center", va="bottom", color="white", weight="bold", backgroundcolor="#b00020")
+        figure.text(
+            0.5, 1.01, SYNTHETIC, ha="center", va="bottom", color="white", weight="bold", backgroundcolor="#b00020"
+        )
     else:
         figure.text(0.5, -0.02, ATTRIBUTION, ha="center", va="top", fontsize=7, color="0.4")
     # Without the software's version in the file, the same figure gives the same bytes.
@@ -52,11 +54,13 @@ def slices(rows: list[tuple[str, np.ndarray, np.ndarray]], sequences: tuple[str,
     Args:
         rows: (title, image (H, W, C) uint8, mask (H, W)).
     """
-    figure, grid = plt.subplots(len(rows), len(sequences), squeeze=False, figsize=(2.4 * len(sequences), 2.55 * len(rows)))
+    figure, grid = plt.subplots(
+        len(rows), len(sequences), squeeze=False, figsize=(2.4 * len(sequences), 2.55 * len(rows))
+    )
     for axes, (title, image, mask) in zip(grid, rows):
         for channel, sequence in enumerate(sequences):
             shown = image[..., channel]
-            shown = stretch(shown, intensity_window(shown, FIGURE_WINDOW))
+            shown = stretch(shown, percentile_window(shown))
             show_slice(axes[channel], shown, mask, f"{title}, {sequence}")
     figure.tight_layout()
     return figure
@@ -114,7 +118,9 @@ def figure2(predictions: pd.DataFrame, table: pd.DataFrame, main: tuple[str, str
         if (row.arm, row.backbone) == main:
             low, high = roc_band(scores.y_true, scores.score, rates)
             left.fill_between(rates, low, high, color=colour, alpha=0.15, lw=0, label="its 95 % bootstrap band")
-    left.plot(*published.ROC.T, color="black", lw=2, label=f"published (glioblastoma MRI): {published.AUC['gbm'][0]:.3f}")
+    left.plot(
+        *published.ROC.T, color="black", lw=2, label=f"published (glioblastoma MRI): {published.AUC['gbm'][0]:.3f}"
+    )
     left.plot([0, 1], [0, 1], color="0.7", lw=1, ls="--")
     left.set(xlabel="1 − specificity", ylabel="sensitivity", xlim=(0, 1), ylim=(0, 1.01), aspect="equal")
     left.legend(fontsize=7, loc="lower right", frameon=False)
@@ -125,7 +131,14 @@ def figure2(predictions: pd.DataFrame, table: pd.DataFrame, main: tuple[str, str
         entries.append((label, group.auc.mean(), group.low.mean(), group.high.mean(), COLOURS[arm], "o"))
     for position, (label, auc, low, high, colour, marker) in enumerate(reversed(entries)):
         right.errorbar(auc, position, xerr=[[auc - low], [high - auc]], fmt=marker, color=colour, capsize=3)
-        right.text(1.03, position, f"{auc:.3f} ({low:.3f}–{high:.3f})", va="center", fontsize=8, transform=right.get_yaxis_transform())
+        right.text(
+            1.03,
+            position,
+            f"{auc:.3f} ({low:.3f}–{high:.3f})",
+            va="center",
+            fontsize=8,
+            transform=right.get_yaxis_transform(),
+        )
     right.set_yticks(range(len(entries)), [entry[0] for entry in reversed(entries)], fontsize=8)
     right.axvline(0.5, color="0.7", lw=1, ls="--")
     right.set(xlabel="AUC with 95 % interval", xlim=(min(0.4, table.low.min()), 1))
@@ -177,7 +190,9 @@ def margins(trained: pd.DataFrame, control: pd.DataFrame) -> plt.Figure:
         both = pd.concat({"trained": trained[column], "random weights": control[column]}, names=["network"])
         both = both.rename("value").reset_index()
         sns.boxplot(both, x="network", y="value", ax=axes, color="0.9", width=0.5, fliersize=0)
-        sns.stripplot(both, x="network", y="value", ax=axes, size=3, alpha=0.6, hue="network", palette="colorblind", legend=False)
+        sns.stripplot(
+            both, x="network", y="value", ax=axes, size=3, alpha=0.6, hue="network", palette="colorblind", legend=False
+        )
         axes.axhline(0, color="0.5", lw=1, ls="--")
         axes.set(title=title, xlabel="", ylabel="")
         axes.title.set_fontsize(9)

@@ -16,7 +16,7 @@ from torch import nn
 from . import _torchvision  # noqa: F401  (before timm, which imports torchvision)
 from .project import write_atomically
 
-import timm  # noqa: E402
+import timm.data  # noqa: E402
 
 WEIGHTS = Path(__file__).parent / "weights"
 """Folder of the weights that the project ships: `<backbone>_gbm.safetensors` and its training record `.json`."""
@@ -132,6 +132,11 @@ def natural_weights() -> dict[str, torch.Tensor]:
     values = torch.load(path, weights_only=True, map_location="cpu").values()
     names = EfficientNetLite0(channels=3, outputs=1000).state_dict()
     return dict(zip(names, values, strict=True))
+
+
+def imagenet_description(index: int) -> str:
+    """What ImageNet's class 0–999 shows, in words."""
+    return timm.data.ImageNetInfo().index_to_description(index)
 
 
 def save_weights(model: nn.Module, path: Path, record: dict | None = None) -> None:

@@ -5,15 +5,16 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from skimage.filters import threshold_otsu
 
 from .data import SEQUENCES, Cohort, CohortError
 from .project import write_atomically
 
 PATCH_SIZE = 80
-NETWORK_WINDOW = (1, 99.5)
-"""Percentiles between which a patient's intensities are stretched for the networks: few pixels saturate."""
-FIGURE_WINDOW = (1, 97)
-"""Percentiles for Figure 1. The published upper level lies at the 95th to 98th percentile of the FLAIR values."""
+NETWORK_CEILING = 2.5
+"""Upper level for the networks, in multiples of the patient's own head: few tumours are brighter in any sequence."""
+FIGURE_PERCENTILES = (1, 97)
+"""Levels of Figure 1. The published upper one lies at the 95th to 98th percentile of the FLAIR values."""
 
 
 def tumor_patch(image: np.ndarray, mask: np.ndarray, size: int = PATCH_SIZE) -> np.ndarray:
@@ -64,16 +65,26 @@ def exceeds(mask: np.ndarray, size: int = PATCH_SIZE) -> bool:
     return any(np.ptp(index) + 1 > size for index in np.nonzero(mask))
 
 
-def intensity_window(values: np.ndarray, percentiles: tuple[float, float] = NETWORK_WINDOW) -> tuple[float, float]:
-    """Lower and upper intensity level of a patient's sequence.
+def head_window(values: np.ndarray) -> tuple[float, float]:
+    """Levels for the networks: 0, and `NETWORK_CEILING` times the median of the patient's head.
+
+    It makes intensities multiples of what is usual in the patient's own head. A high percentile would not: where the
+    skull is not removed it is set by fat, whose brightness says nothing about the brain's.
 
     Args:
-        values: uint8, any shape: the sequence in all tumour-bearing slices of one patient. Slices without tumour are
-            left out, so that a partial archive and the whole one give the same patches.
-        percentiles: of the lower and the upper level, over all pixels.
+        values: uint8, any shape: a sequence in all tumour-bearing slices of one patient. Slices without tumour are
+            left out, so that a partial archive and the whole one give the same patches. The head is what exceeds half
+            of Otsu's threshold.
     """
-    cumulative = np.cumsum(np.bincount(values.ravel(), minlength=256))
-    low, high = np.searchsorted(cumulative, np.multiply(percentiles, cumulative[-1] / 100))
+    counts = np.bincount(values.ravel(), minlength=256)
+    counts[: int(threshold_otsu(hist=(counts, np.arange(256))) / 2) + 1] = 0
+    median = np.searchsorted(np.cumsum(counts), counts.sum() / 2)
+    return 0.0, NETWORK_CEILING * max(float(median), 1.0)
+
+
+def percentile_window(values: np.ndarray, percentiles: tuple[float, float] = FIGURE_PERCENTILES) -> tuple[float, float]:
+    """Levels for display: two percentiles over all pixels of `values`, uint8 of any shape."""
+    low, high = np.percentile(values, percentiles)
     return float(low), float(max(high, low + 1))
 
 
@@ -89,7 +100,7 @@ def figure_patch(cohort: Cohort, case: str, number: int) -> np.ndarray:
     own = cohort.slices[(cohort.slices.case == case) & (cohort.slices.tumour_pixels > 0)]
     flair = SEQUENCES.index("FLAIR")
     images = {n: cohort.read(case, n) for n in own.slice}
-    window = intensity_window(np.stack([image[..., flair] for image, _ in images.values()]), FIGURE_WINDOW)
+    window = percentile_window(np.stack([image[..., flair] for image, _ in images.values()]))
     image, mask = images[number]
     return stretch(tumor_patch(image[..., flair], mask), window)
 
@@ -162,7 +173,7 @@ def build_patches(cohort: Cohort, column: str = "COCCluster", positive: int = 2)
     row = 0
     for patient, own in slices.groupby("patient", sort=False):
         pairs = [cohort.read(case, number) for case, number in zip(own.case, own.slice)]
-        windows = [intensity_window(np.stack([image[..., k] for image, _ in pairs])) for k in range(len(SEQUENCES))]
+        windows = [head_window(np.stack([image[..., k] for image, _ in pairs])) for k in range(len(SEQUENCES))]
         for image, mask in pairs:
             patch = tumor_patch(image, mask)
             for channel, window in enumerate(windows):

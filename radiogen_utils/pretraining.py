@@ -126,7 +126,9 @@ def _read_nifti(path: Path):
             raise CohortError(f"{file}: {label_file} is missing; restore the label or remove the image")
         volume, labels = nibabel.load(file), nibabel.load(label_file)
         if volume.ndim != 4 or volume.shape[3] != 4 or volume.shape[:3] != labels.shape:
-            raise CohortError(f"{file}: expected H×W×D×4 with a label of H×W×D, found {volume.shape} and {labels.shape}")
+            raise CohortError(
+                f"{file}: expected H×W×D×4 with a label of H×W×D, found {volume.shape} and {labels.shape}"
+            )
         t1gd = np.asarray(volume.dataobj[..., T1GD], np.float32)
         tissue = np.asarray(labels.dataobj)
         high = np.percentile(t1gd[t1gd > 0], 99.5) if (t1gd > 0).any() else 1

@@ -55,7 +55,7 @@ _STANDARD = Profile(
     seed=0,
     sequences=("FLAIR",),
     compact=Training(epochs=12, learning_rate=1e-3, bf16=True),
-    imagenet=Training(epochs=10, learning_rate=3e-4),
+    imagenet=Training(epochs=8, learning_rate=3e-4),
     pretraining=Training(epochs=12, learning_rate=1e-3, batch_size=64, bf16=True),
     imagenet_pretraining=Training(epochs=6, learning_rate=1e-3, batch_size=64),
     patches_per_slice=4,
@@ -68,7 +68,7 @@ PROFILES = {
     "smoke": replace(
         _STANDARD,
         folds=4,
-        compact=Training(epochs=6, learning_rate=1e-3, bf16=True),
+        compact=Training(epochs=12, learning_rate=1e-3, bf16=True),
         imagenet=Training(epochs=2, learning_rate=1e-3),
         pretraining=Training(epochs=4, learning_rate=1e-3, batch_size=64, bf16=True),
         imagenet_pretraining=Training(epochs=1, learning_rate=1e-3, batch_size=64),

@@ -175,7 +175,9 @@ def pretrain(
         if record["key"] == key:
             return record
     images, shares, _ = pretraining.composition_patches(slices, cases, patches_per_slice, seed)
-    unseen, unseen_shares, unseen_case = pretraining.composition_patches(slices, held_out_cases, patches_per_slice, seed)
+    unseen, unseen_shares, unseen_case = pretraining.composition_patches(
+        slices, held_out_cases, patches_per_slice, seed
+    )
     model = models.create(backbone, channels=1, outputs=shares.shape[1], seed=seed)
     curve = []
     losses = fit_by_epoch(model, images, shares, training, seed)
@@ -306,7 +308,15 @@ def _fit_fold(arm, repeat, fold, images, data, split, seed, folder):
     held_out = data.table.patient.map(split).to_numpy() == fold
     source = arm.weights.read_bytes() if arm.weights else b""
     key = digest(
-        _code(), arm.name, arm.training, source, images.tobytes(), data.table.to_csv(), split.tolist(), fold, seed + repeat
+        _code(),
+        arm.name,
+        arm.training,
+        source,
+        images.tobytes(),
+        data.table.to_csv(),
+        split.tolist(),
+        fold,
+        seed + repeat,
     )
     if path.exists():
         with np.load(path, allow_pickle=False) as saved:

@@ -136,8 +136,12 @@ def test_missing_page_and_unreachable_server(publish, project, tiny_cohort, monk
 @pytest.mark.parametrize("place", ["inside", "beside", "beside the zip", "data folder"])
 def test_local_copy_is_found_and_checked(project, tiny_cohort, zip_of, monkeypatch, place):
     folder = tiny_cohort()
-    path = {"inside": folder, "beside": folder / "kaggle_3m", "beside the zip": zip_of(folder), "data folder": folder}[place]
-    where = {"inside": folder, "beside": folder, "beside the zip": folder.parent, "data folder": project / "data"}[place]
+    path = {"inside": folder, "beside": folder / "kaggle_3m", "beside the zip": zip_of(folder), "data folder": folder}[
+        place
+    ]
+    where = {"inside": folder, "beside": folder, "beside the zip": folder.parent, "data folder": project / "data"}[
+        place
+    ]
     where.mkdir(parents=True, exist_ok=True)
     (where / MUTATIONS.name).write_text(GENES)
     local = replace(MUTATIONS, url="http://127.0.0.1:9/", sha256=sha256(GENES.encode()))

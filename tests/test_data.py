@@ -217,7 +217,9 @@ BAD_INPUT = {
         lambda root: [
             (root / "TCGA_XX_0001_20010101").mkdir(),
             *(
-                shutil.copy(root / f"{FIRST}_6{ending}", root / f"TCGA_XX_0001_20010101/TCGA_XX_0001_20010101_6{ending}")
+                shutil.copy(
+                    root / f"{FIRST}_6{ending}", root / f"TCGA_XX_0001_20010101/TCGA_XX_0001_20010101_6{ending}"
+                )
                 for ending in (".tif", "_mask.tif")
             ),
         ],
@@ -419,7 +421,10 @@ def test_auto_without_network_reaches_the_phantom_within_20_seconds(empty_projec
 def test_phantom_is_written_once_for_each_kind(empty_project, quick_phantom):
     first = find_cohort("phantom", 12)
     assert find_cohort("phantom", 12) == first
-    assert len({first, find_cohort("phantom-null", 12), find_cohort("phantom", 12, seed=1), find_cohort("phantom", 13)}) == 4
+    assert (
+        len({first, find_cohort("phantom-null", 12), find_cohort("phantom", 12, seed=1), find_cohort("phantom", 13)})
+        == 4
+    )
     assert quick_phantom == [(12, 0, False), (12, 0, True), (12, 1, False), (13, 0, False)]
     assert first.name.startswith("phantom-12-0-")
 

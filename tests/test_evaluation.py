@@ -60,8 +60,10 @@ def test_resamples_with_one_class_are_drawn_again():
 def test_delong_variance_equals_the_definition(scores):
     y, a, b = scores
     x, z = a[y == 1], a[y == 0]
+
     def psi(p, q):
         return 1.0 if p > q else 0.5 if p == q else 0.0
+
     v10 = [np.mean([psi(p, q) for q in z]) for p in x]
     v01 = [np.mean([psi(p, q) for p in x]) for q in z]
     sd = np.sqrt(np.var(v10, ddof=1) / len(x) + np.var(v01, ddof=1) / len(z))
@@ -137,8 +139,12 @@ def test_delong_needs_two_patients_of_each_class():
 
 def predictions(scores):
     y, a, b = scores
-    rows = dict(repeat=0, fold=np.arange(110) % 10, patient=[f"P{i:03d}" for i in range(110)], y_true=y, backbone="compact")
-    return pd.concat([pd.DataFrame(dict(arm="gbm", score=a, **rows)), pd.DataFrame(dict(arm="scratch", score=b, **rows))])
+    rows = dict(
+        repeat=0, fold=np.arange(110) % 10, patient=[f"P{i:03d}" for i in range(110)], y_true=y, backbone="compact"
+    )
+    return pd.concat(
+        [pd.DataFrame(dict(arm="gbm", score=a, **rows)), pd.DataFrame(dict(arm="scratch", score=b, **rows))]
+    )
 
 
 def test_tables_by_arm(scores):

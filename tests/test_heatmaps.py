@@ -28,7 +28,9 @@ def test_grad_cam_equals_its_formula(images):
 
 def test_maps_do_not_depend_on_the_batch(images):
     model = models.create("compact", seed=1)
-    np.testing.assert_allclose(heatmaps.grad_cam(model, images), heatmaps.grad_cam(model, images, batch_size=1), atol=1e-7)
+    np.testing.assert_allclose(
+        heatmaps.grad_cam(model, images), heatmaps.grad_cam(model, images, batch_size=1), atol=1e-7
+    )
 
 
 def test_the_sign_is_that_of_class_1_and_no_evidence_stays_empty(images):
@@ -104,7 +106,9 @@ def test_margin_table_sees_what_was_put_in():
     mask = disc(25, wave=4)
     band = heatmaps.margin_band(mask)
     at_margin, in_core, flat = band.astype(float), (mask & ~band).astype(float), mask.astype(float)
-    contrast = [heatmaps.margin_table(one_patient([mask]), m[None]).contrast.iloc[0] for m in (at_margin, in_core, flat)]
+    contrast = [
+        heatmaps.margin_table(one_patient([mask]), m[None]).contrast.iloc[0] for m in (at_margin, in_core, flat)
+    ]
     assert contrast == pytest.approx([1, -1, 0])
     contour, irregularity = heatmaps.local_irregularity(mask)
     following = np.where(contour, irregularity, 0)[None]

@@ -49,12 +49,14 @@ def test_a_repeated_image_gives_the_same_response_with_other_channels(n_in, n_ou
 
 def test_weights_of_another_backbone_are_refused():
     with pytest.raises(ValueError, match="not of efficientnet_lite0"):
-        models.create("efficientnet_lite0", weights=models.create("compact").state_dict() | {"network.conv_stem.weight": torch.rand(32, 1, 3, 3)})
+        models.create(
+            "efficientnet_lite0",
+            weights=models.create("compact").state_dict() | {"network.conv_stem.weight": torch.rand(32, 1, 3, 3)},
+        )
 
 
 def test_natural_weights_recognise_a_photograph():
     import skimage.data
-    from timm.data import ImageNetInfo
 
     model = models.EfficientNetLite0(channels=3, outputs=1000).eval()
     model.load_state_dict(models.natural_weights())
@@ -62,7 +64,7 @@ def test_natural_weights_recognise_a_photograph():
     small = torch.nn.functional.interpolate(photograph, size=224, mode="bicubic", antialias=True).clamp(0, 1)
     with torch.inference_mode():
         probability, index = model(small).softmax(1)[0].max(0)
-    assert ImageNetInfo().index_to_description(int(index)) == "espresso" and probability > 0.5
+    assert models.imagenet_description(int(index)) == "espresso" and probability > 0.5
 
 
 def test_natural_weights_with_a_wrong_checksum_are_refused(monkeypatch):
@@ -74,7 +76,9 @@ def test_natural_weights_with_a_wrong_checksum_are_refused(monkeypatch):
 def test_saved_weights_come_back_and_are_safetensors(tmp_path):
     model = models.create("compact", seed=3)
     models.save_weights(model, tmp_path / "w.safetensors", {"cases": 2})
-    assert all(torch.equal(v, model.state_dict()[k]) for k, v in models.load_weights(tmp_path / "w.safetensors").items())
+    assert all(
+        torch.equal(v, model.state_dict()[k]) for k, v in models.load_weights(tmp_path / "w.safetensors").items()
+    )
     with safe_open(tmp_path / "w.safetensors", "pt") as file:
         assert set(file.keys()) == set(model.state_dict())
     assert '"cases": 2' in (tmp_path / "w.json").read_text()

@@ -93,12 +93,31 @@ def test_stretch_is_linear_between_the_levels_and_clipped():
     np.testing.assert_array_equal(patches.stretch(image, (50, 100)), [[0, 0, 128, 255, 255]])
 
 
+def test_head_window_is_relative_to_the_head_and_not_to_the_background():
+    values = np.zeros((100, 100), np.uint8)
+    values[20:80, 20:80] = 40  # brain
+    values[20:23, 20:80] = 200  # fat
+    assert patches.head_window(values) == (0, 2.5 * 40)
+    assert patches.head_window(values // 2) == (0, 2.5 * 20)
+    assert patches.head_window(np.pad(values, 50)) == (0, 2.5 * 40)  # more background
+
+
+def test_percentile_window_agrees_with_numpy_and_is_never_empty():
+    values = np.arange(256, dtype=np.uint8)
+    assert patches.percentile_window(values) == tuple(np.percentile(values, [1, 97]))
+    low, high = patches.percentile_window(np.zeros(9, np.uint8))
+    assert high > low
+
+
 def test_patches_of_a_cohort_are_its_tumour_slices(tiny_cohort):
     cohort = open_cohort(tiny_cohort(n_patients=6))
     data = patches.build_patches(cohort)
     assert data.table.groupby("patient").size().eq(3).all() and data.images.shape == (18, 3, 80, 80)
     assert data.labels.tolist() == [0, 0, 1, 1, 0, 0]  # XX_0001, XX_0003, XX_0005, YY_0002, …
-    assert data.images.dtype == np.uint8 and not data.images[~np.broadcast_to(data.masks[:, None], data.images.shape)].any()
+    assert (
+        data.images.dtype == np.uint8
+        and not data.images[~np.broadcast_to(data.masks[:, None], data.images.shape)].any()
+    )
     row = data.table.iloc[4]
     image, mask = cohort.read(row.case, row.slice)
     np.testing.assert_array_equal(data.masks[4], patches.tumor_patch(mask, mask))

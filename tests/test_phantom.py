@@ -84,11 +84,14 @@ def contents(folder):
 
 
 def test_table_has_the_archives_columns_and_blanks(table, cases):
-    assert list(table.reset_index().columns) == (
-        "Patient RNASeqCluster MethylationCluster miRNACluster CNCluster RPPACluster OncosignCluster COCCluster "
-        "histological_type neoplasm_histologic_grade tumor_tissue_site laterality tumor_location gender "
-        "age_at_initial_pathologic race ethnicity death01"
-    ).split()
+    assert (
+        list(table.reset_index().columns)
+        == (
+            "Patient RNASeqCluster MethylationCluster miRNACluster CNCluster RPPACluster OncosignCluster COCCluster "
+            "histological_type neoplasm_histologic_grade tumor_tissue_site laterality tumor_location gender "
+            "age_at_initial_pathologic race ethnicity death01"
+        ).split()
+    )
     assert list(table.index) == sorted(cases) and len(cases) == N
     blanks = table.isna().sum()
     assert blanks["COCCluster"] == 0 and blanks["RNASeqCluster"] == round(0.16 * N)

@@ -21,8 +21,12 @@ def write_pngs(folder, cases=6, heights=(62, 77)):
         (folder / part).mkdir(parents=True)
     for case in range(cases):
         for z in heights:
-            label = np.select([radius < 6, radius < 12, radius < 20], [2, 3 if case % 2 == 0 else 2, 1], 0).astype(np.uint8)
-            image = np.where(radius < 50, 90, 0) + np.choose(label, [0, -20, -60, 100]) + rng.integers(0, 10, (120, 120))
+            label = np.select([radius < 6, radius < 12, radius < 20], [2, 3 if case % 2 == 0 else 2, 1], 0).astype(
+                np.uint8
+            )
+            image = (
+                np.where(radius < 50, 90, 0) + np.choose(label, [0, -20, -60, 100]) + rng.integers(0, 10, (120, 120))
+            )
             name = f"BRATS_{case + 1:03d}_z{z:02d}.png"
             Image.fromarray(image.clip(0, 255).astype(np.uint8)).save(folder / "images" / name)
             Image.fromarray(label).save(folder / "labels" / name)
@@ -101,7 +105,9 @@ def test_glioblastoma_rule_by_hand():
         return label.reshape(10, 10)
 
     labels = np.stack([case(80, 10, 10), case(81, 10, 9), case(50, 0, 50), case(0, 0, 0), case(5, 1, 0), case(2, 0, 2)])
-    table = pretraining.pd.DataFrame({"case": ["at limit", "below", "no core", "none", "two slices", "two slices"], "z": 0})
+    table = pretraining.pd.DataFrame(
+        {"case": ["at limit", "below", "no core", "none", "two slices", "two slices"], "z": 0}
+    )
     slices = pretraining.GliomaSlices(labels, labels, table)
     likely = pretraining.glioblastoma_like(slices)
     assert likely.to_dict() == {"at limit": True, "below": False, "no core": False, "none": False, "two slices": True}
