@@ -13,6 +13,8 @@ from .project import BATCH_VARIABLE, PROFILES, MissingStep, Run, project_root
 
 NOTEBOOKS = project_root() / "notebooks"
 KEYWORDS = ("auto", "phantom", "phantom-null")
+RESULTS_MARK = "<!-- results -->", "<!-- /results -->"
+ARM_NAMES = {"gbm": "glioblastoma MRI", "scratch": "from scratch", "natural": "natural images"}
 EPILOG = """\
 examples:
   python -m radiogen_utils run                                   the public archive, downloaded when needed
@@ -155,7 +157,31 @@ def publish(out: Run, complete: bool) -> None:
         WEIGHTS.mkdir(exist_ok=True)
         for name in ("compact_gbm.safetensors", "compact_gbm.json"):
             shutil.copy(out.folder / name, WEIGHTS)
-    print(f"published: {target}")
+    readme = project_root() / "README.md"
+    before, _, rest = readme.read_text().partition(RESULTS_MARK[0])
+    after = rest.partition(RESULTS_MARK[1])[2]
+    readme.write_text(f"{before}{RESULTS_MARK[0]}\n{results_table(results)}{RESULTS_MARK[1]}{after}")
+    print(f"published: {target} and the table of README.md")
+
+
+def results_table(results: dict) -> str:
+    """Paper against ours as a Markdown table: mean AUC over the repeats, with the mean bounds of their intervals."""
+    roc = results["roc"]
+    backbones = list(dict.fromkeys(row["backbone"] for row in roc["auc"]))
+    lines = ["| initialisation | paper | " + " | ".join(f"ours, `{name}`" for name in backbones) + " |"]
+    lines.append("|---" * (2 + len(backbones)) + "|")
+    for arm, published in roc["published"].items():
+        cells = [published]
+        for backbone in backbones:
+            rows = [row for row in roc["auc"] if (row["arm"], row["backbone"]) == (arm, backbone)]
+            cells.append(
+                [sum(row[key] for row in rows) / len(rows) for key in ("auc", "low", "high")] if rows else None
+            )
+        texts = ["{:.3f} ({:.3f}–{:.3f})".format(*cell) if cell else "–" for cell in cells]
+        lines.append(f"| {ARM_NAMES[arm]} | " + " | ".join(texts) + " |")
+    verdict = "reproduced" if roc["reproduced"] else "not reproduced"
+    lines += ["", f"Glioblastoma arm of the compact network against the paper: **{verdict}**.", ""]
+    return "\n".join(lines)
 
 
 def verify(options: argparse.Namespace) -> None:

@@ -14,6 +14,7 @@ from .patches import percentile_window, stretch
 from .project import write_atomically
 
 ATTRIBUTION = "Data: TCGA-LGG (TCIA; Kaggle mateuszbuda/lgg-mri-segmentation, CC BY-NC-SA 4.0)"
+DECATHLON = "Trained on: Medical Segmentation Decathlon, Task01_BrainTumour, CC BY-SA 4.0"
 SYNTHETIC = "SYNTHETIC PHANTOM: no patient data"
 NAMES = {"scratch": "from scratch", "natural": "natural images", "gbm": "glioblastoma MRI"}
 """Initialisations as the figures call them."""
@@ -21,19 +22,20 @@ COLOURS = dict(zip(NAMES, sns.color_palette("colorblind", 3)))
 CONTOUR = "#ffb000"
 
 
-def finish(figure: plt.Figure, path: Path, synthetic: bool) -> None:
+def finish(figure: plt.Figure, path: Path, synthetic: bool, attribution: str = ATTRIBUTION) -> None:
     """Write a figure as PNG with its attribution; one from the phantom carries `SYNTHETIC` across its top.
 
     Args:
         path: file to write.
         synthetic: the figure shows the phantom.
+        attribution: source and licence of what is shown, where it is not the phantom.
     """
     if synthetic:
         figure.text(
             0.5, 1.01, SYNTHETIC, ha="center", va="bottom", color="white", weight="bold", backgroundcolor="#b00020"
         )
     else:
-        figure.text(0.5, -0.02, ATTRIBUTION, ha="center", va="top", fontsize=7, color="0.4")
+        figure.text(0.5, -0.02, attribution, ha="center", va="top", fontsize=7, color="0.4")
     # Without the software's version in the file, the same figure gives the same bytes.
     options = {"dpi": 150, "bbox_inches": "tight", "format": "png", "metadata": {"Software": None}}
     write_atomically(path, lambda temporary: figure.savefig(temporary, **options))
@@ -44,7 +46,7 @@ def show_slice(axes: plt.Axes, image: np.ndarray, mask: np.ndarray | None = None
     axes.imshow(image, cmap="gray", vmin=0, vmax=255)
     if mask is not None and mask.any():
         axes.contour(mask, levels=[0.5], colors=[CONTOUR], linewidths=1)
-    axes.set_title(title, fontsize=8)
+    axes.set_title(title, fontsize=7)
     axes.set_axis_off()
 
 
@@ -93,7 +95,7 @@ def learning_curve(record: dict) -> plt.Figure:
     axes.axhline(record["prior_loss"], color="0.5", ls="--", label="the training cases' mean shares for all")
     axes.axhline(record["entropy"], color="0.5", ls=":", label="the true shares (lowest possible)")
     axes.set(xlabel="epoch", ylabel="cross-entropy (nats)")
-    axes.legend(fontsize=8)
+    axes.legend(fontsize=8, frameon=False, loc="lower left", bbox_to_anchor=(0, 1))
     sns.despine(figure)
     return figure
 

@@ -11,7 +11,7 @@ import subprocess
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 BATCH_VARIABLE = "RADIOGEN_BATCH"
 """Environment variable that the command line sets: progress as plain lines instead of bars."""

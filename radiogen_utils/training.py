@@ -14,7 +14,7 @@ import joblib
 import numpy as np
 import pandas as pd
 import torch
-from sklearn.metrics import balanced_accuracy_score
+from sklearn.metrics import balanced_accuracy_score, r2_score
 from sklearn.model_selection import StratifiedKFold
 from torch import nn
 from torch.nn import functional
@@ -161,8 +161,8 @@ def pretrain(
 
     Returns:
         The record: data, settings, `curve` (loss by epoch), `entropy` and `prior_loss` (the lowest loss possible, and
-        that of the mean shares), and held out by case `r2` (explained variance of each tissue's share) and
-        `balanced_accuracy` of naming the largest tissue.
+        that of the mean shares), and on the held-out cases, each of the same weight, `r2` (explained variance of each
+        tissue's share) and `balanced_accuracy` of naming the largest tissue.
     """
     likely = pretraining.glioblastoma_like(slices)
     cases, held_out_cases = pretraining.split_cases(likely.index[likely], seed)
@@ -186,9 +186,9 @@ def pretrain(
         held_out_loss = float(functional.cross_entropy(logits, torch.as_tensor(unseen_shares)))
         curve.append({"epoch": len(curve) + 1, "training_loss": loss, "held_out_loss": held_out_loss})
     predicted = torch.softmax(torch.as_tensor(predict(model, unseen)), 1).numpy()
-    # By case: the mean over a case's patches, so that a large tumour does not count more than a small one.
-    truth, predicted = (pd.DataFrame(p).groupby(unseen_case).mean().to_numpy() for p in (unseen_shares, predicted))
-    unexplained = ((truth - predicted) ** 2).sum(0) / ((truth - truth.mean(0)) ** 2).sum(0)
+    # All cases weigh the same, so that a case with many tumour slices does not count more than one with few.
+    case_weights = 1 / pd.Series(unseen_case).groupby(unseen_case).transform("size").to_numpy()
+    largest, named = unseen_shares.argmax(1), predicted.argmax(1)
     record = {
         "key": key,
         "backbone": backbone,
@@ -200,8 +200,13 @@ def pretrain(
         "curve": curve,
         "entropy": float(-np.sum(unseen_shares * np.log(np.maximum(unseen_shares, 1e-12)), 1).mean()),
         "prior_loss": float(-(unseen_shares @ np.log(shares.mean(0))).mean()),
-        "r2": dict(zip(pretraining.TISSUES, (1 - unexplained).tolist())),
-        "balanced_accuracy": float(balanced_accuracy_score(truth.argmax(1), predicted.argmax(1))),
+        "r2": dict(
+            zip(
+                pretraining.TISSUES,
+                r2_score(unseen_shares, predicted, sample_weight=case_weights, multioutput="raw_values").tolist(),
+            )
+        ),
+        "balanced_accuracy": float(balanced_accuracy_score(largest, named, sample_weight=case_weights)),
     }
     models.save_weights(model, path, record)
     return record

@@ -1,0 +1,173 @@
+"""The command line: what it refuses, what it checks, what it publishes."""
+
+import json
+
+import nbformat
+import pandas as pd
+import pytest
+
+from radiogen_utils import __main__ as command
+from radiogen_utils import evaluation
+from radiogen_utils.project import Run, project_root
+
+
+@pytest.fixture
+def course(tmp_path, monkeypatch):
+    """Function that makes a course of tiny notebooks from {name: (source, promised files)}."""
+    monkeypatch.setattr(command, "NOTEBOOKS", tmp_path / "notebooks")
+    (tmp_path / "notebooks").mkdir()
+
+    def make(cells: dict):
+        for name, (source, writes) in cells.items():
+            parameters = nbformat.v4.new_code_cell(
+                'out = "nowhere"\nprofile = "smoke"', metadata={"tags": ["parameters"]}
+            )
+            notebook = nbformat.v4.new_notebook(cells=[parameters, nbformat.v4.new_code_cell(source)])
+            notebook.metadata = {"radiogen": {"writes": writes}, "kernelspec": {"name": "python3", "display_name": "p", "language": "python"}}
+            nbformat.write(notebook, tmp_path / "notebooks" / f"{name}.ipynb")
+        return tmp_path / "out"
+
+    return make
+
+
+def error(*arguments) -> str:
+    with pytest.raises(SystemExit) as stopped:
+        command.main(list(map(str, arguments)))
+    return str(stopped.value.code)
+
+
+def test_help_is_worth_reading(capsys):
+    with pytest.raises(SystemExit):
+        command.main(["run", "--help"])
+    text = capsys.readouterr().out
+    for word in ("--data", "--pretraining", "--profile", "smoke", "--only", "Decathlon", "examples"):
+        assert word in text
+
+
+def test_unknown_profile_notebook_and_parameter_name_the_valid_ones(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        command.main(["run", "--profile", "quick"])
+    assert "smoke" in capsys.readouterr().err
+    assert "05_roc" in error("run", "--only", "07", "--out", tmp_path)
+    message = error("run", "--only", "02", "--out", tmp_path, "-p", "colum=COCCluster")
+    assert "unknown parameter colum" in message and "column" in message
+
+
+def test_data_that_are_not_there_are_told_before_anything_runs(tmp_path):
+    assert "no such file" in error("run", "--data", tmp_path / "nothing.zip", "--out", tmp_path / "out")
+    (tmp_path / "text.zip").write_text("no zip")
+    assert "not a zip" in error("run", "--data", tmp_path / "text.zip", "--out", tmp_path / "out")
+    assert not (tmp_path / "out" / "notebooks").exists()
+
+
+def test_every_notebook_declares_the_common_parameters_and_what_it_writes():
+    declared = command.parameters_of(list(command.notebooks().values()))
+    assert len(declared) == 6
+    for path, names in declared.items():
+        assert {"profile", "out"} <= names
+        assert nbformat.read(path, as_version=4).metadata["radiogen"]["writes"]
+
+
+@pytest.mark.parametrize("path", command.notebooks().values(), ids=lambda path: path.stem)
+def test_notebooks_are_committed_without_outputs(path):
+    for cell in nbformat.read(path, as_version=4).cells:
+        if cell.cell_type == "code":
+            assert not cell.outputs and cell.execution_count is None
+            assert len(cell.source.splitlines()) <= 30
+
+
+@pytest.mark.parametrize(
+    "number, first",
+    [("02", "01_cohort"), ("03", "01_cohort"), ("04", "02_patches"), ("05", "04_"), ("06", "02_patches")],
+)
+def test_a_notebook_alone_says_what_to_run_first(number, first, tmp_path):
+    message = error("run", "--only", number, "--profile", "smoke", "--out", tmp_path)
+    assert "MissingStep" in message and f"run notebooks/{first}" in message
+
+
+def test_parameters_reach_the_notebook_and_its_prints_the_screen(course, capfd):
+    out = course({"01_a": ("print('profile', profile); open(f'{out}/a.txt', 'w').close()", ["a.txt"])})
+    command.main(["run", "--profile", "paper", "--out", str(out)])
+    assert "profile paper" in capfd.readouterr().out
+    assert (out / "a.txt").exists() and json.loads((out / "results.json").read_text())["seconds"]["01_a"] > 0
+
+
+def test_a_notebook_that_does_not_write_what_it_promises_fails(course):
+    out = course({"01_a": ("pass", ["figure.png"])})
+    assert "finished without writing" in error("run", "--out", out)
+    (out / "figure.png").write_text("from yesterday")
+    import os
+
+    os.utime(out / "figure.png", (0, 0))
+    assert "finished without writing" in error("run", "--out", out)
+
+
+def test_the_first_failure_stops_the_run_with_its_reason(course):
+    out = course({"01_a": ("raise ValueError('slice 7 is upside down')", []), "02_b": ("open(f'{out}/b', 'w')", ["b"])})
+    assert "01_a stopped with ValueError: slice 7 is upside down" in error("run", "--out", out)
+    assert not (out / "b").exists()
+
+
+def test_verify_lists_all_problems_and_fails(tiny_cohort, capsys):
+    folder = tiny_cohort()
+    for mask in sorted(folder.rglob("*_6_mask.tif"))[:2]:
+        mask.unlink()
+    assert error("verify", folder) == "2 problems"
+    assert capsys.readouterr().out.count("image without mask") == 2
+    command.main(["verify", str(tiny_cohort(name="sound"))])
+
+
+@pytest.mark.parametrize(
+    "changes, profile, complete, reason",
+    [
+        ({"synthetic": True}, "standard", True, "phantom"),
+        ({"status": "own"}, "standard", True, "not the published cohort"),
+        ({}, "smoke", True, "smoke"),
+        ({}, "standard", False, "only some"),
+    ],
+)
+def test_only_whole_runs_on_the_published_cohort_are_published(
+    changes, profile, complete, reason, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(command, "project_root", lambda: tmp_path)
+    (tmp_path / "figures").mkdir()
+    run = Run(tmp_path / "out", profile)
+    run.record("cohort", {"synthetic": False, "status": "partial"} | changes)
+    command.publish(run, complete)
+    assert reason in capsys.readouterr().out and not list((tmp_path / "figures").iterdir())
+
+
+def test_a_whole_run_is_published(tmp_path, monkeypatch):
+    monkeypatch.setattr(command, "project_root", lambda: tmp_path)
+    (tmp_path / "figures").mkdir()
+    run = Run(tmp_path / "out", "standard")
+    run.record("cohort", {"synthetic": False, "status": "complete"})
+    run.record("pretraining", {"source": "shipped weights"})
+    areas = [{"arm": "gbm", "backbone": "compact", "auc": auc, "low": 0.5, "high": 0.9} for auc in (0.7, 0.8)]
+    run.record(
+        "roc",
+        {"auc": areas, "published": {"gbm": (0.73, 0.605, 0.844), "natural": (0.64, 0.521, 0.763)}, "reproduced": True},
+    )
+    (tmp_path / "README.md").write_text("before\n<!-- results -->\nold\n<!-- /results -->\nafter\n")
+    for name in ("figures/figure1.png", "figures/margins.png", "predictions.csv"):
+        (run.folder / name).write_text(name)
+    command.publish(run, complete=True)
+    assert {file.name for file in (tmp_path / "figures").iterdir()} == {
+        "figure1.png",
+        "predictions.csv",
+        "results.json",
+    }
+
+
+def test_readme_and_published_results_agree_with_the_predictions():
+    """The table of README.md is that of results.json, whose AUCs are those of predictions.csv."""
+    root = project_root()
+    text = (root / "figures" / "results.json").read_text()
+    assert str(root.parent) not in text  # no path of a machine
+    results = json.loads(text)
+    assert command.results_table(results) in (root / "README.md").read_text()
+    predictions = pd.read_csv(root / "figures" / "predictions.csv")
+    for row in results["roc"]["auc"]:
+        scores = evaluation.patient_scores(predictions, row["arm"], row["backbone"], row["repeat"])
+        assert evaluation.auc_ci(scores.y_true, scores.score)[0] == pytest.approx(row["auc"])
+        assert len(scores) == 110 and scores.y_true.sum() == 24

@@ -1,0 +1,92 @@
+"""The whole course through papermill on the phantom, in profile smoke; and the phantom without any effect."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from sklearn.metrics import roc_auc_score
+
+from radiogen_utils import __main__ as command
+from radiogen_utils import models, patches, training
+from radiogen_utils.data import find_cohort, open_cohort
+from radiogen_utils.project import PROFILES
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """The run folder of `run --data phantom --profile smoke`."""
+    out = tmp_path_factory.mktemp("smoke")
+    command.main(["run", "--data", "phantom", "--profile", "smoke", "--out", str(out), "--publish"])
+    return out
+
+
+def test_everything_promised_is_there(run):
+    for name in ("figure1", "figure2", "figure3"):
+        image = np.asarray(Image.open(run / "figures" / f"{name}.png").convert("L"))
+        assert min(image.shape) > 400 and image.std() > 20
+    assert len(list((run / "notebooks").glob("*.ipynb"))) == 6
+    results = json.loads((run / "results.json").read_text())
+    assert {"run", "cohort", "patches", "pretraining", "training", "roc", "heatmaps", "seconds"} <= set(results)
+    assert results["cohort"]["synthetic"] and results["run"]["profile"] == "smoke"
+
+
+def test_executed_notebooks_have_no_warning_or_error(run):
+    for path in sorted((run / "notebooks").glob("*.ipynb")):
+        for cell in json.loads(path.read_text())["cells"]:
+            for output in cell.get("outputs", []):
+                text = "".join(output.get("text", []))
+                assert output.get("name") != "stderr" and "Warning" not in text, f"{path.stem}: {text}"
+
+
+def test_predictions_are_complete(run):
+    table = pd.read_csv(run / "predictions.csv")
+    assert list(table) == training.PREDICTION_COLUMNS
+    profile = PROFILES["smoke"]
+    sizes = table.groupby(["arm", "backbone", "repeat"]).patient.agg(["size", "nunique"])
+    assert len(sizes) == 5 and (sizes == profile.phantom_patients).all().all()
+    assert table.groupby(["repeat", "patient"]).fold.nunique().eq(1).all()  # all arms share the folds
+    assert np.isfinite(table.score).all()
+
+
+def test_smoke_auc_is_well_above_chance_and_results_match_predictions(run):
+    table = pd.read_csv(run / "predictions.csv")
+    results = json.loads((run / "results.json").read_text())
+    compact = table[table.backbone == "compact"]
+    areas = {arm: roc_auc_score(group.y_true, group.score) for arm, group in compact.groupby("arm")}
+    # At chance the mean of the two would lie below 0.68 in 95 of 100 runs: the standard error is 0.11 at this size.
+    assert np.mean(list(areas.values())) > 0.7
+    for row in results["roc"]["auc"]:
+        if row["backbone"] == "compact":
+            assert row["auc"] == pytest.approx(areas[row["arm"]])
+
+
+def test_a_repeated_run_keeps_the_fits(run):
+    fits = {file: file.stat().st_mtime_ns for file in (run / "fits").iterdir()}
+    before = (run / "predictions.csv").read_bytes()
+    command.main(["run", "--profile", "smoke", "--out", str(run), "--only", "04", "05"])
+    assert {file: file.stat().st_mtime_ns for file in (run / "fits").iterdir()} == fits
+    assert (run / "predictions.csv").read_bytes() == before
+
+
+def test_without_slices_the_shipped_weights_are_used(run, tmp_path):
+    import shutil
+
+    shutil.copytree(run, tmp_path / "run", ignore=shutil.ignore_patterns("fits"))
+    (tmp_path / "run" / "cohort.json").write_text(json.dumps({"path": "", "synthetic": False}))
+    command.main(["run", "--only", "03", "--profile", "smoke", "--out", str(tmp_path / "run")])
+    results = json.loads((tmp_path / "run" / "results.json").read_text())
+    assert results["pretraining"]["source"] == "shipped weights"
+    shipped = (models.WEIGHTS / "compact_gbm.safetensors").read_bytes()
+    assert (tmp_path / "run" / "compact_gbm.safetensors").read_bytes() == shipped
+
+
+def test_without_any_effect_the_auc_is_one_half(tmp_path):
+    profile = PROFILES["smoke"]
+    data = patches.build_patches(open_cohort(find_cohort("phantom-null", 60, profile.seed)))
+    arm = training.Arm("scratch", "compact", profile.compact)
+    table = training.cross_validate(data, [arm], tmp_path, folds=profile.folds, repeats=2)
+    areas = [roc_auc_score(group.y_true, group.score) for _, group in table.groupby("repeat")]
+    # 13 against 47 patients at random: standard error 0.09, hardly less for two repeats of the same patients; two of them.
+    assert abs(np.mean(areas) - 0.5) < 0.18
