@@ -30,6 +30,7 @@ def finish(figure: plt.Figure, path: Path, synthetic: bool, attribution: str = A
         synthetic: the figure shows the phantom.
         attribution: source and licence of what is shown, where it is not the phantom.
     """
+    figure.draw_without_rendering()  # the layout is settled only now
     drawn = figure.get_tightbbox().transformed(figure.dpi_scale_trans + figure.transFigure.inverted())
     if synthetic:
         style = {"color": "white", "weight": "bold", "backgroundcolor": "#b00020"}
