@@ -3,7 +3,6 @@
 import argparse
 import importlib.util
 import os
-import resource
 import shutil
 import sys
 import time
@@ -13,6 +12,8 @@ from .project import BATCH_VARIABLE, PROFILES, MissingStep, Run, project_root
 
 NOTEBOOKS = project_root() / "notebooks"
 KEYWORDS = ("auto", "phantom", "phantom-null")
+OWN_OPTIONS = ("data", "pretraining", "profile", "out")
+"""Parameters of the notebooks that are options of the command line."""
 RESULTS_MARK = "<!-- results -->", "<!-- /results -->"
 ARM_NAMES = {"gbm": "glioblastoma MRI", "scratch": "from scratch", "natural": "natural images"}
 EPILOG = """\
@@ -66,7 +67,9 @@ def check_parameters(given: dict[str, str], declared: dict[Path, set[str]]) -> N
     Raises:
         UsageError: an unknown parameter.
     """
-    valid = set().union(*declared.values())
+    valid = set().union(*declared.values()) - set(OWN_OPTIONS)
+    for name in set(given) & set(OWN_OPTIONS):
+        raise UsageError(f"parameter {name} has an option of its own: --{name}")
     unknown = sorted(set(given) - valid)
     if unknown:
         raise UsageError(f"unknown parameter {unknown[0]}; the chosen notebooks have {', '.join(sorted(valid))}")
@@ -83,9 +86,14 @@ def run(options: argparse.Namespace) -> None:
     declared = parameters_of(paths)
     given = dict(options.parameter)
     check_parameters(given, declared)
-    out = Run(Path(options.out or f"runs/{options.profile}").expanduser().resolve(), options.profile)
+    folder = Path(options.out).expanduser().resolve() if options.out else project_root() / "runs" / options.profile
+    out = Run(folder, options.profile)
     values = {"profile": options.profile, "out": str(out.folder), "pretraining": locate(options.pretraining)}
     values["data"] = locate(options.data)
+    if any("pretraining" in names for names in declared.values()) and values["pretraining"] not in KEYWORDS:
+        from .pretraining import find_slices
+
+        find_slices(values["pretraining"])
     if any("data" in names for names in declared.values()):
         from .data import find_cohort  # before any kernel starts, so that wrong input is told at once
 
@@ -97,8 +105,7 @@ def run(options: argparse.Namespace) -> None:
     for path in paths:
         own = {name: value for name, value in (values | given).items() if name in declared[path]}
         execute(path, out, own)
-    elapsed, peak = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
-    print(f"done in {elapsed / 60:.1f} min, largest process {peak:,.0f} MiB: {out.folder}")
+    print(f"done in {(time.perf_counter() - start) / 60:.1f} min: {out.folder}")
     if options.publish:
         publish(out, complete=len(paths) == len(notebooks()))
 
@@ -107,6 +114,7 @@ def execute(path: Path, out: Run, parameters: dict[str, str]) -> None:
     """Run one notebook into the run folder and check that it wrote what its metadata promise."""
     import nbformat
     import papermill
+    from nbclient.exceptions import DeadKernelError
 
     print(f"{path.stem} …", flush=True)
     executed = out.folder / "notebooks" / path.name
@@ -126,6 +134,8 @@ def execute(path: Path, out: Run, parameters: dict[str, str]) -> None:
         )
     except papermill.PapermillExecutionError as error:
         raise UsageError(f"{path.stem} stopped with {error.ename}: {error.evalue}\n(the whole: {executed})") from error
+    except DeadKernelError as error:
+        raise UsageError(f"{path.stem}: its kernel died, most often for want of memory; see {executed}") from error
     for name in nbformat.read(path, as_version=4).metadata.get("radiogen", {}).get("writes", []):
         file = out.folder / name
         if not file.exists() or file.stat().st_mtime < start - 1:  # some file systems round times
@@ -135,20 +145,32 @@ def execute(path: Path, out: Run, parameters: dict[str, str]) -> None:
     print(f"{path.stem}: {seconds:.0f} s", flush=True)
 
 
+def why_not_publish(out: Run, complete: bool) -> str | None:
+    """Why a run must not replace the published figures; `None` if nothing speaks against it."""
+    if not complete:
+        return "only some notebooks were run"
+    if out.profile_name == "smoke":
+        return "profile smoke is for tests"
+    results = out.results()
+    cohort, label = results["cohort"], results["patches"]
+    if cohort["synthetic"] or results["pretraining"]["source"] == "phantom":
+        return "the data are a synthetic phantom"
+    if cohort["status"] not in ("complete", "partial") or cohort["problems"]:
+        return "the data are not the published cohort, or not all of its tumour-bearing slices"
+    if (label["column"], label["positive"]) != ("COCCluster", 2):
+        return "the label is not the published one"
+    return None
+
+
 def publish(out: Run, complete: bool) -> None:
     """Copy a whole run on real data to the published `figures/`, and newly trained weights to the package."""
+    reason = why_not_publish(out, complete)
+    if reason:
+        print(f"figures/ left as it is: {reason}")
+        return
     results = out.results()
-    reasons = {
-        "the data are a synthetic phantom": results.get("cohort", {}).get("synthetic", True),
-        "the data are not the published cohort": results.get("cohort", {}).get("status") not in ("complete", "partial"),
-        "profile smoke is for tests": out.profile_name == "smoke",
-        "only some notebooks were run": not complete,
-    }
-    for reason, holds in reasons.items():
-        if holds:
-            print(f"figures/ left as it is: {reason}")
-            return
     target = project_root() / "figures"
+    target.mkdir(exist_ok=True)
     for file in (*sorted(out.figures.glob("figure*.png")), out.folder / "predictions.csv", out.folder / "results.json"):
         shutil.copy(file, target)
     if results["pretraining"]["source"] == "slices":
@@ -254,7 +276,7 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: list[str] | None = None) -> None:
     options = parser().parse_args(arguments)
     if importlib.util.find_spec("papermill") is None:
-        raise SystemExit("papermill is not installed here: run `make figures`, which sets the environment up")
+        raise SystemExit("the requirements are not installed here: run `make figures`, which sets the environment up")
     from .archive import CohortError
 
     try:

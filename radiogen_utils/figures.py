@@ -30,12 +30,13 @@ def finish(figure: plt.Figure, path: Path, synthetic: bool, attribution: str = A
         synthetic: the figure shows the phantom.
         attribution: source and licence of what is shown, where it is not the phantom.
     """
+    figure.draw_without_rendering()  # the layout is settled only now
+    drawn = figure.get_tightbbox().transformed(figure.dpi_scale_trans + figure.transFigure.inverted())
     if synthetic:
-        figure.text(
-            0.5, 1.01, SYNTHETIC, ha="center", va="bottom", color="white", weight="bold", backgroundcolor="#b00020"
-        )
+        style = {"color": "white", "weight": "bold", "backgroundcolor": "#b00020"}
+        figure.text(0.5, drawn.y1 + 0.03, SYNTHETIC, ha="center", va="bottom", **style)
     else:
-        figure.text(0.5, -0.02, attribution, ha="center", va="top", fontsize=7, color="0.4")
+        figure.text(0.5, drawn.y0 - 0.01, attribution, ha="center", va="top", fontsize=7, color="0.4")
     # Without the software's version in the file, the same figure gives the same bytes.
     options = {"dpi": 150, "bbox_inches": "tight", "format": "png", "metadata": {"Software": None}}
     write_atomically(path, lambda temporary: figure.savefig(temporary, **options))
@@ -173,7 +174,7 @@ def figure3(rows: dict[str, list[tuple[str, np.ndarray, np.ndarray, np.ndarray]]
         left.text(-0.08, -0.05, group, transform=left.transAxes, rotation=90, ha="right", va="center")
     figure.tight_layout(rect=(0, 0, 0.93, 1))
     bar = figure.colorbar(image, cax=figure.add_axes((0.945, 0.25, 0.012, 0.5)))
-    bar.set_label("Grad-CAM for cluster 2 (log-odds, not scaled)", fontsize=8)
+    bar.set_label("Grad-CAM for the positive class (log-odds, not scaled)", fontsize=8)
     return figure
 
 

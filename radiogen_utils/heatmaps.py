@@ -55,7 +55,7 @@ def grad_cam(model: torch.nn.Module, images: np.ndarray, batch_size: int = 128) 
     return torch.cat(maps).numpy()
 
 
-def margin_band(mask: np.ndarray, width: float = MARGIN_WIDTH) -> np.ndarray:
+def margin_band(mask: np.ndarray, width: float) -> np.ndarray:
     """Pixels of the tumour at most `width` pixels from its contour; (H, W) bool. The patch's border is no contour."""
     # Repeating the edge pixels keeps a tumour that is cut off by the patch from having its contour there.
     padded = np.pad(mask, int(width) + 1, mode="edge")
@@ -65,7 +65,7 @@ def margin_band(mask: np.ndarray, width: float = MARGIN_WIDTH) -> np.ndarray:
     return mask & (ndimage.distance_transform_edt(padded)[inner, inner] <= width)
 
 
-def local_irregularity(mask: np.ndarray, radius: int = IRREGULARITY_RADIUS) -> tuple[np.ndarray, np.ndarray]:
+def local_irregularity(mask: np.ndarray, radius: int) -> tuple[np.ndarray, np.ndarray]:
     """How far the contour is from straight, at each of its pixels, by the area integral invariant.
 
     In a disc around a pixel of a straight contour the tumour covers one half; the more the contour bends or folds
@@ -103,13 +103,13 @@ def margin_table(data: Patches, maps: np.ndarray) -> pd.DataFrame:
     disc = (disc <= MARGIN_WIDTH / 2).astype(float)
     rows = []
     for mask, attention in zip(data.masks, np.asarray(maps, float)):
-        band = margin_band(mask)
+        band = margin_band(mask, MARGIN_WIDTH)
         core = mask & ~band
         contrast = np.nan
         if core.any() and attention[mask].sum() > 0:
             outer, inner = attention[band].mean(), attention[core].mean()
             contrast = (outer - inner) / (outer + inner)
-        contour, irregularity = local_irregularity(mask)
+        contour, irregularity = local_irregularity(mask, IRREGULARITY_RADIUS)
         # Attention around a contour pixel, over the tumour's pixels alone.
         nearby = ndimage.convolve(attention * mask, disc, mode="constant")
         nearby /= np.maximum(ndimage.convolve(mask.astype(float), disc, mode="constant"), 1)

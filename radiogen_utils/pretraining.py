@@ -162,7 +162,13 @@ def glioblastoma_like(slices: GliomaSlices) -> pd.Series:
 
 
 def split_cases(cases, seed: int, held_out: float = 0.2) -> tuple[np.ndarray, np.ndarray]:
-    """Training and held-out cases, drawn at random by seed."""
+    """Training and held-out cases, drawn at random by seed.
+
+    Raises:
+        CohortError: fewer than two cases.
+    """
+    if len(cases) < 2:
+        raise CohortError(f"only {len(cases)} glioblastoma-like cases; at least 2 are needed to train and to hold out")
     cases = np.random.default_rng(seed).permutation(np.sort(np.asarray(cases)))
     n = max(1, round(held_out * len(cases)))
     return np.sort(cases[n:]), np.sort(cases[:n])

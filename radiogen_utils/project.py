@@ -11,7 +11,6 @@ import subprocess
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from tqdm import tqdm
 
 BATCH_VARIABLE = "RADIOGEN_BATCH"
 """Environment variable that the command line sets: progress as plain lines instead of bars."""
@@ -70,7 +69,6 @@ PROFILES = {
         folds=4,
         compact=Training(epochs=12, learning_rate=1e-3, bf16=True),
         imagenet=Training(epochs=2, learning_rate=1e-3),
-        pretraining=Training(epochs=4, learning_rate=1e-3, batch_size=64, bf16=True),
         imagenet_pretraining=Training(epochs=1, learning_rate=1e-3, batch_size=64),
         patches_per_slice=2,
         phantom_patients=40,
@@ -105,6 +103,8 @@ def progress(items, total: int, unit: str, describe=None):
         describe: function item -> text for its line; `None` prints no line in batch.
     """
     if not is_batch():
+        from tqdm.auto import tqdm  # here, so that the command line can speak before anything is installed
+
         yield from tqdm(items, total=total, unit=unit)
         return
     for number, item in enumerate(items, start=1):
@@ -152,6 +152,18 @@ class Run:
         if not path.exists():
             raise MissingStep(f"{path} is missing: run notebooks/{notebook}.ipynb first, with the same `out`")
         return path
+
+    def check_cohort(self, digest: str) -> None:
+        """Refuse a file made from another cohort than the one that notebook 1 looked at last.
+
+        Raises:
+            MissingStep: the digests differ.
+        """
+        if digest != self.results()["cohort"]["digest"]:
+            raise MissingStep(
+                f"{self.folder} holds files of another cohort than notebook 1 found last: run the notebooks from "
+                "notebooks/02_patches.ipynb on, or choose another `out`"
+            )
 
     def results(self) -> dict:
         """Contents of results.json, empty before the first `record`."""

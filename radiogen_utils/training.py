@@ -6,6 +6,7 @@ that an interrupted or repeated cross-validation continues with the fits that ar
 
 import json
 import time
+import warnings
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,15 +15,19 @@ import joblib
 import numpy as np
 import pandas as pd
 import torch
-from sklearn.metrics import balanced_accuracy_score, r2_score
+from sklearn.metrics import r2_score, recall_score
 from sklearn.model_selection import StratifiedKFold
 from torch import nn
 from torch.nn import functional
 
 from . import models, pretraining
+from .archive import CohortError
 from .patches import Patches
 from .pretraining import GliomaSlices
 from .project import Training, digest, progress, write_atomically
+
+CODE = digest(torch.__version__, *(Path(file).read_bytes() for file in (__file__, models.__file__)))
+"""Digest of the code that decides what a fit finds, as it was imported."""
 
 PREDICTION_COLUMNS = ["arm", "backbone", "repeat", "fold", "patient", "y_true", "score"]
 
@@ -62,7 +67,8 @@ def augment(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
 def _autocast(training: Training):
     """bfloat16 where it was asked for and the hardware multiplies it; else full precision."""
     kind = device().type
-    able = kind == "cuda" or torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    # Some builds (macOS on ARM) have no oneDNN, and then not even the question.
+    able = kind == "cuda" or (torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported())
     return torch.autocast(kind, torch.bfloat16, enabled=training.bf16 and able)
 
 
@@ -139,9 +145,10 @@ def predict(model: nn.Module, images: np.ndarray, batch_size: int = 256) -> np.n
         (N, K) float32; for K = 1 the log-odds of class 1.
     """
     model.eval()
+    where = next(model.parameters()).device
     with torch.inference_mode():
         batches = torch.as_tensor(images).split(batch_size)
-        return np.concatenate([model(batch.to(device()) / 255).float().cpu().numpy() for batch in batches])
+        return np.concatenate([model(batch.to(where) / 255).float().cpu().numpy() for batch in batches])
 
 
 def pretrain(
@@ -168,11 +175,13 @@ def pretrain(
     cases, held_out_cases = pretraining.split_cases(likely.index[likely], seed)
     data = digest(slices.images.tobytes(), slices.labels.tobytes(), slices.table.to_csv())
     code = Path(pretraining.__file__).read_bytes()
-    key = digest(_code(), code, backbone, data, training, patches_per_slice, seed)
+    key = digest(CODE, code, backbone, data, training, patches_per_slice, seed)
     record_path = path.with_suffix(".json")
     if path.exists() and record_path.exists():
         record = json.loads(record_path.read_text())
         if record["key"] == key:
+            for file in (path, record_path):
+                file.touch()  # as fresh as the run that relies on them
             return record
     images, shares, _ = pretraining.composition_patches(slices, cases, patches_per_slice, seed)
     unseen, unseen_shares, unseen_case = pretraining.composition_patches(
@@ -189,6 +198,9 @@ def pretrain(
     # All cases weigh the same, so that a case with many tumour slices does not count more than one with few.
     case_weights = 1 / pd.Series(unseen_case).groupby(unseen_case).transform("size").to_numpy()
     largest, named = unseen_shares.argmax(1), predicted.argmax(1)
+    # The mean recall of the tissues that occur, as scikit-learn defines balanced accuracy.
+    options = {"labels": np.unique(largest), "average": "macro", "sample_weight": case_weights}
+    balanced_accuracy = recall_score(largest, named, **options)
     record = {
         "key": key,
         "backbone": backbone,
@@ -206,7 +218,7 @@ def pretrain(
                 r2_score(unseen_shares, predicted, sample_weight=case_weights, multioutput="raw_values").tolist(),
             )
         ),
-        "balanced_accuracy": float(balanced_accuracy_score(largest, named, sample_weight=case_weights)),
+        "balanced_accuracy": float(balanced_accuracy),
     }
     models.save_weights(model, path, record)
     return record
@@ -244,11 +256,14 @@ def assign_folds(labels: pd.Series, folds: int, seed: int) -> pd.Series:
     """Fold (0 … folds-1) of each patient, stratified by the label.
 
     Raises:
-        ValueError: a class has fewer patients than there are folds.
+        CohortError: a class has fewer patients than there are folds.
     """
     smallest = labels.value_counts().min() if labels.nunique() > 1 else 0
     if smallest < folds:
-        raise ValueError(f"{folds} folds need {folds} patients of each class; the smaller class has {smallest}")
+        raise CohortError(
+            f"{folds} folds need {folds} patients of each class, the smaller class has {smallest}; "
+            "take another cluster, or a profile of `project.PROFILES` with fewer folds"
+        )
     splitter = StratifiedKFold(folds, shuffle=True, random_state=seed)
     result = pd.Series(0, labels.index, name="fold")
     for fold, (_, test) in enumerate(splitter.split(labels, labels)):
@@ -297,11 +312,14 @@ def cross_validate(
         joblib.delayed(_fit_fold)(arm, repeat, fold, images, data, splits[repeat], seed, folder)
         for arm, repeat, fold in tasks
     )
-    rows = []
     results = progress(results, len(tasks), "fit", lambda result: result[1])
-    for (scores, _), (arm, repeat, fold) in zip(results, tasks):
-        columns = {"arm": arm.initialisation, "backbone": arm.backbone, "repeat": repeat, "fold": fold}
-        rows.append(scores.rename("score").reset_index().assign(**columns))
+    rows = []
+    with warnings.catch_warnings():
+        # A worker whose memory has grown is replaced by a new one between two fits. Nothing is lost.
+        warnings.filterwarnings("ignore", "A worker stopped while some jobs were given to the executor", UserWarning)
+        for (scores, _), (arm, repeat, fold) in zip(results, tasks):
+            columns = {"arm": arm.initialisation, "backbone": arm.backbone, "repeat": repeat, "fold": fold}
+            rows.append(scores.rename("score").reset_index().assign(**columns))
     table = pd.concat(rows, ignore_index=True)
     return table.assign(y_true=table.patient.map(data.labels))[PREDICTION_COLUMNS]
 
@@ -313,7 +331,7 @@ def _fit_fold(arm, repeat, fold, images, data, split, seed, folder):
     held_out = data.table.patient.map(split).to_numpy() == fold
     source = arm.weights.read_bytes() if arm.weights else b""
     key = digest(
-        _code(),
+        CODE,
         arm.name,
         arm.training,
         source,
@@ -344,8 +362,3 @@ def _fit_fold(arm, repeat, fold, images, data, split, seed, folder):
 
     write_atomically(path, write)
     return scores, f"{label}: {time.perf_counter() - start:.0f} s"
-
-
-def _code() -> str:
-    """Digest of the code that decides what a fit finds."""
-    return digest(torch.__version__, *(Path(file).read_bytes() for file in (__file__, models.__file__)))

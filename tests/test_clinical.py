@@ -163,6 +163,13 @@ def test_phantom_has_tables_of_its_own(project, tiny_cohort):
     assert survival(cohort).event.to_dict() == {"PHANTOM_XX_0001": True}
 
 
+def test_a_cohort_of_ones_own_has_a_table_of_its_own(project, tiny_cohort):
+    folder = tiny_cohort(prefix="OWN")
+    (folder / SURVIVAL.name).write_bytes(excel([("OWN-XX-0001", 1, 500)]))
+    table = survival(open_cohort(folder))
+    assert table.time_days.to_dict() == {"OWN_XX_0001": 500}
+
+
 def test_table_without_the_cohorts_patients(project, tiny_cohort, monkeypatch):
     content = GENES.replace("TCGA", "OTHER")
     folder = tiny_cohort()

@@ -81,17 +81,17 @@ def test_margin_band_of_a_disc():
 
 def test_the_patchs_border_is_no_contour():
     mask = np.ones((80, 80), bool)
-    assert not heatmaps.margin_band(mask).any()
-    assert not heatmaps.local_irregularity(mask)[0].any()
+    assert not heatmaps.margin_band(mask, 8).any()
+    assert not heatmaps.local_irregularity(mask, 8)[0].any()
 
 
 def test_a_straight_edge_is_regular_and_lobes_are_not():
     mask = np.zeros((80, 80), bool)
     mask[:, :40] = True
-    contour, irregularity = heatmaps.local_irregularity(mask)
+    contour, irregularity = heatmaps.local_irregularity(mask, 8)
     assert contour.sum() == 64 and irregularity[contour].max() < 1e-9
     mask = disc(25, wave=4)
-    contour, irregularity = heatmaps.local_irregularity(mask)
+    contour, irregularity = heatmaps.local_irregularity(mask, 8)
     right = np.mgrid[:80, :80][1] > 45
     left = np.mgrid[:80, :80][1] < 35
     assert irregularity[contour & right].mean() > 1.5 * irregularity[contour & left].mean()
@@ -104,13 +104,13 @@ def one_patient(masks):
 
 def test_margin_table_sees_what_was_put_in():
     mask = disc(25, wave=4)
-    band = heatmaps.margin_band(mask)
+    band = heatmaps.margin_band(mask, 8)
     at_margin, in_core, flat = band.astype(float), (mask & ~band).astype(float), mask.astype(float)
     contrast = [
         heatmaps.margin_table(one_patient([mask]), m[None]).contrast.iloc[0] for m in (at_margin, in_core, flat)
     ]
     assert contrast == pytest.approx([1, -1, 0])
-    contour, irregularity = heatmaps.local_irregularity(mask)
+    contour, irregularity = heatmaps.local_irregularity(mask, 8)
     following = np.where(contour, irregularity, 0)[None]
     rho = heatmaps.margin_table(one_patient([mask]), following).rho.iloc[0]
     against = heatmaps.margin_table(one_patient([mask]), np.where(contour, 0.5 - irregularity, 0)[None]).rho.iloc[0]
@@ -122,7 +122,9 @@ def test_no_answer_is_nan_and_not_zero():
     table = heatmaps.margin_table(one_patient([mask]), np.zeros((1, 80, 80)))
     assert table.isna().all().all()
     assert heatmaps.margin_table(one_patient([thin]), thin[None].astype(float)).contrast.isna().all()
-    both = heatmaps.margin_table(one_patient([mask, mask]), np.stack([np.zeros((80, 80)), heatmaps.margin_band(mask)]))
+    both = heatmaps.margin_table(
+        one_patient([mask, mask]), np.stack([np.zeros((80, 80)), heatmaps.margin_band(mask, 8)])
+    )
     assert both.contrast.iloc[0] == pytest.approx(1)  # the empty map has no say
 
 

@@ -23,7 +23,10 @@ def course(tmp_path, monkeypatch):
                 'out = "nowhere"\nprofile = "smoke"', metadata={"tags": ["parameters"]}
             )
             notebook = nbformat.v4.new_notebook(cells=[parameters, nbformat.v4.new_code_cell(source)])
-            notebook.metadata = {"radiogen": {"writes": writes}, "kernelspec": {"name": "python3", "display_name": "p", "language": "python"}}
+            notebook.metadata = {
+                "radiogen": {"writes": writes},
+                "kernelspec": {"name": "python3", "display_name": "p", "language": "python"},
+            }
             nbformat.write(notebook, tmp_path / "notebooks" / f"{name}.ipynb")
         return tmp_path / "out"
 
@@ -49,12 +52,14 @@ def test_unknown_profile_notebook_and_parameter_name_the_valid_ones(tmp_path, ca
         command.main(["run", "--profile", "quick"])
     assert "smoke" in capsys.readouterr().err
     assert "05_roc" in error("run", "--only", "07", "--out", tmp_path)
+    assert "--data" in error("run", "--out", tmp_path, "-p", "data=phantom")
     message = error("run", "--only", "02", "--out", tmp_path, "-p", "colum=COCCluster")
     assert "unknown parameter colum" in message and "column" in message
 
 
 def test_data_that_are_not_there_are_told_before_anything_runs(tmp_path):
     assert "no such file" in error("run", "--data", tmp_path / "nothing.zip", "--out", tmp_path / "out")
+    assert "no such file" in error("run", "--pretraining", tmp_path / "nothing", "--out", tmp_path / "out")
     (tmp_path / "text.zip").write_text("no zip")
     assert "not a zip" in error("run", "--data", tmp_path / "text.zip", "--out", tmp_path / "out")
     assert not (tmp_path / "out" / "notebooks").exists()
@@ -117,37 +122,40 @@ def test_verify_lists_all_problems_and_fails(tiny_cohort, capsys):
     command.main(["verify", str(tiny_cohort(name="sound"))])
 
 
+SECTIONS = {
+    "cohort": {"synthetic": False, "status": "partial", "problems": 0},
+    "patches": {"column": "COCCluster", "positive": 2},
+    "pretraining": {"source": "shipped weights"},
+}
+
+
 @pytest.mark.parametrize(
     "changes, profile, complete, reason",
     [
-        ({"synthetic": True}, "standard", True, "phantom"),
-        ({"status": "own"}, "standard", True, "not the published cohort"),
+        ({"cohort": {"synthetic": True}}, "standard", True, "phantom"),
+        ({"pretraining": {"source": "phantom"}}, "standard", True, "phantom"),
+        ({"cohort": {"status": "own"}}, "standard", True, "not the published cohort"),
+        ({"cohort": {"problems": 1}}, "standard", True, "not all of its tumour-bearing slices"),
+        ({"patches": {"positive": 3}}, "standard", True, "label"),
         ({}, "smoke", True, "smoke"),
         ({}, "standard", False, "only some"),
     ],
 )
-def test_only_whole_runs_on_the_published_cohort_are_published(
-    changes, profile, complete, reason, tmp_path, monkeypatch, capsys
-):
-    monkeypatch.setattr(command, "project_root", lambda: tmp_path)
-    (tmp_path / "figures").mkdir()
-    run = Run(tmp_path / "out", profile)
-    run.record("cohort", {"synthetic": False, "status": "partial"} | changes)
-    command.publish(run, complete)
-    assert reason in capsys.readouterr().out and not list((tmp_path / "figures").iterdir())
+def test_only_whole_runs_on_the_published_cohort_are_published(changes, profile, complete, reason, tmp_path):
+    run = Run(tmp_path, profile)
+    for section, values in SECTIONS.items():
+        run.record(section, values | changes.get(section, {}))
+    assert reason in command.why_not_publish(run, complete)
 
 
 def test_a_whole_run_is_published(tmp_path, monkeypatch):
     monkeypatch.setattr(command, "project_root", lambda: tmp_path)
-    (tmp_path / "figures").mkdir()
     run = Run(tmp_path / "out", "standard")
-    run.record("cohort", {"synthetic": False, "status": "complete"})
-    run.record("pretraining", {"source": "shipped weights"})
+    for section, values in SECTIONS.items():
+        run.record(section, values)
     areas = [{"arm": "gbm", "backbone": "compact", "auc": auc, "low": 0.5, "high": 0.9} for auc in (0.7, 0.8)]
-    run.record(
-        "roc",
-        {"auc": areas, "published": {"gbm": (0.73, 0.605, 0.844), "natural": (0.64, 0.521, 0.763)}, "reproduced": True},
-    )
+    published = {"gbm": (0.73, 0.605, 0.844), "natural": (0.64, 0.521, 0.763)}
+    run.record("roc", {"auc": areas, "published": published, "reproduced": True})
     (tmp_path / "README.md").write_text("before\n<!-- results -->\nold\n<!-- /results -->\nafter\n")
     for name in ("figures/figure1.png", "figures/margins.png", "predictions.csv"):
         (run.folder / name).write_text(name)
@@ -157,6 +165,15 @@ def test_a_whole_run_is_published(tmp_path, monkeypatch):
         "predictions.csv",
         "results.json",
     }
+    readme = (tmp_path / "README.md").read_text()
+    assert "| glioblastoma MRI | 0.730 (0.605–0.844) | 0.750 (0.500–0.900) |" in readme
+    assert "| natural images | 0.640 (0.521–0.763) | – |" in readme
+    assert (
+        readme.startswith("before\n")
+        and readme.endswith("after\n")
+        and "old" not in readme
+        and "**reproduced**" in readme
+    )
 
 
 def test_readme_and_published_results_agree_with_the_predictions():

@@ -1,6 +1,7 @@
 """The whole course through papermill on the phantom, in profile smoke; and the phantom without any effect."""
 
 import json
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,8 @@ from sklearn.metrics import roc_auc_score
 from radiogen_utils import __main__ as command
 from radiogen_utils import models, patches, training
 from radiogen_utils.data import find_cohort, open_cohort
-from radiogen_utils.project import PROFILES
+from radiogen_utils.pretraining import find_slices
+from radiogen_utils.project import PROFILES, Run
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +58,7 @@ def test_smoke_auc_is_well_above_chance_and_results_match_predictions(run):
     compact = table[table.backbone == "compact"]
     areas = {arm: roc_auc_score(group.y_true, group.score) for arm, group in compact.groupby("arm")}
     # At chance the mean of the two would lie below 0.68 in 95 of 100 runs: the standard error is 0.11 at this size.
-    assert np.mean(list(areas.values())) > 0.7
+    assert np.mean(list(areas.values())) > 0.68
     for row in results["roc"]["auc"]:
         if row["backbone"] == "compact":
             assert row["auc"] == pytest.approx(areas[row["arm"]])
@@ -65,14 +67,13 @@ def test_smoke_auc_is_well_above_chance_and_results_match_predictions(run):
 def test_a_repeated_run_keeps_the_fits(run):
     fits = {file: file.stat().st_mtime_ns for file in (run / "fits").iterdir()}
     before = (run / "predictions.csv").read_bytes()
-    command.main(["run", "--profile", "smoke", "--out", str(run), "--only", "04", "05"])
+    command.main(["run", "--data", "phantom", "--profile", "smoke", "--out", str(run)])
     assert {file: file.stat().st_mtime_ns for file in (run / "fits").iterdir()} == fits
     assert (run / "predictions.csv").read_bytes() == before
 
 
+@pytest.mark.skipif(find_slices("auto") is not None, reason="glioblastoma slices lie in data/ and would be used")
 def test_without_slices_the_shipped_weights_are_used(run, tmp_path):
-    import shutil
-
     shutil.copytree(run, tmp_path / "run", ignore=shutil.ignore_patterns("fits"))
     (tmp_path / "run" / "cohort.json").write_text(json.dumps({"path": "", "synthetic": False}))
     command.main(["run", "--only", "03", "--profile", "smoke", "--out", str(tmp_path / "run")])
@@ -80,6 +81,15 @@ def test_without_slices_the_shipped_weights_are_used(run, tmp_path):
     assert results["pretraining"]["source"] == "shipped weights"
     shipped = (models.WEIGHTS / "compact_gbm.safetensors").read_bytes()
     assert (tmp_path / "run" / "compact_gbm.safetensors").read_bytes() == shipped
+
+
+def test_files_of_another_cohort_are_not_mixed(run, tmp_path):
+    shutil.copytree(run, tmp_path / "run", ignore=shutil.ignore_patterns("fits"))
+    other = Run(tmp_path / "run", "smoke")
+    other.record("cohort", other.results()["cohort"] | {"digest": "of another cohort"})
+    for number in ("04", "05", "06"):
+        with pytest.raises(SystemExit, match="files of another cohort"):
+            command.main(["run", "--only", number, "--profile", "smoke", "--out", str(other.folder)])
 
 
 def test_without_any_effect_the_auc_is_one_half(tmp_path):

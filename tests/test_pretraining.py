@@ -121,6 +121,11 @@ def test_cases_are_on_one_side_only(folder):
     assert set(names) == {"BRATS_001", "BRATS_004"} and len(names) == 2 * 2 * 3
 
 
+def test_too_few_cases_are_told():
+    with pytest.raises(CohortError, match="only 1 glioblastoma-like"):
+        pretraining.split_cases(["BRATS_001"], seed=0)
+
+
 def test_shares_are_those_of_the_visible_tumour(folder):
     slices = pretraining.open_slices(folder)
     images, shares, _ = pretraining.composition_patches(slices, ["BRATS_001"], 1, seed=0)

@@ -9,6 +9,7 @@ import torch
 from sklearn.metrics import roc_auc_score
 
 from radiogen_utils import models, training
+from radiogen_utils.archive import CohortError
 from radiogen_utils.data import SEQUENCES
 from radiogen_utils.patches import Patches
 from radiogen_utils.project import Training
@@ -43,7 +44,7 @@ def test_folds_are_stratified_disjoint_and_reshuffled_by_seed():
 
 
 def test_too_few_patients_of_a_class_are_named():
-    with pytest.raises(ValueError, match="10 folds need 10 patients of each class; the smaller class has 3"):
+    with pytest.raises(CohortError, match="10 folds need 10 patients of each class, the smaller class has 3"):
         training.assign_folds(pd.Series([1] * 3 + [0] * 30), 10, seed=0)
 
 
