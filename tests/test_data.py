@@ -443,7 +443,7 @@ def test_phantom_is_written_again_after_its_source_has_changed(
 def test_interrupted_phantom_leaves_nothing(empty_project, monkeypatch):
     from radiogen_utils import phantom
 
-    def interrupted(folder, **settings):
+    def interrupted(folder, *arguments):
         folder.mkdir()
         raise KeyboardInterrupt
 
