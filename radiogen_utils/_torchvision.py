@@ -5,14 +5,14 @@ The registry's torchvision wheel is built against CUDA. Beside a CPU build of to
 but need none of its compiled operators, so their schemas are declared here, once, where they are absent.
 """
 
-import torch
+from torch import library
 
 try:
     import torchvision  # noqa: F401
 except RuntimeError as error:
     if "torchvision::nms" not in str(error):
         raise
-    _schemas = torch.library.Library("torchvision", "FRAGMENT")
+    _schemas = library.Library("torchvision", "FRAGMENT")
     _schemas.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
     _schemas.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
     import torchvision  # noqa: F401
