@@ -8,11 +8,11 @@ import sys
 import time
 from pathlib import Path
 
-from .project import BATCH_VARIABLE, PROFILES, MissingStep, Run, project_root
+from .project import BATCH_VARIABLE, PROFILES, FolderInUse, MissingStep, Run, SchedulerError, exclusive, project_root
 
 NOTEBOOKS = project_root() / "notebooks"
 KEYWORDS = ("auto", "phantom", "phantom-null")
-OWN_OPTIONS = ("data", "pretraining", "profile", "out")
+OWN_OPTIONS = ("data", "pretraining", "profile", "out", "scheduler")
 """Parameters of the notebooks that are options of the command line."""
 RESULTS_MARK = "<!-- results -->", "<!-- /results -->"
 ARM_NAMES = {"gbm": "glioblastoma MRI", "scratch": "from scratch", "natural": "natural images"}
@@ -84,11 +84,17 @@ def run(options: argparse.Namespace) -> None:
     """Execute notebooks one after the other; stop at the first that fails."""
     paths = choose(options.only)
     declared = parameters_of(paths)
-    given = dict(options.parameter)
-    check_parameters(given, declared)
+    check_parameters(dict(options.parameter), declared)
     folder = Path(options.out).expanduser().resolve() if options.out else project_root() / "runs" / options.profile
-    out = Run(folder, options.profile)
+    with exclusive(folder):
+        run_in(Run(folder, options.profile), paths, declared, options)
+
+
+def run_in(out: Run, paths: list[Path], declared: dict[Path, set[str]], options: argparse.Namespace) -> None:
+    """Execute the chosen notebooks into a folder that nobody else writes to."""
+    given = dict(options.parameter)
     values = {"profile": options.profile, "out": str(out.folder), "pretraining": locate(options.pretraining)}
+    values["scheduler"] = options.scheduler
     values["data"] = locate(options.data)
     if any("pretraining" in names for names in declared.values()) and values["pretraining"] not in KEYWORDS:
         from .pretraining import find_slices
@@ -99,6 +105,10 @@ def run(options: argparse.Namespace) -> None:
 
         values["data"] = str(find_cohort(values["data"], out.profile.phantom_patients, out.profile.seed))
         print(f"data: {values['data']}")
+    if options.scheduler:
+        from .cross_validation import connect
+
+        connect(options.scheduler).close()
     os.environ[BATCH_VARIABLE] = "1"
     os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"  # the kernel of this environment, not one of the same name at home
     start = time.perf_counter()
@@ -266,6 +276,12 @@ def parser() -> argparse.ArgumentParser:
         metavar="NAME=VALUE",
         help="set another parameter of the notebooks, e.g. column=RNASeqCluster",
     )
+    runner.add_argument(
+        "--scheduler",
+        default="",
+        metavar="tcp://HOST:PORT",
+        help="give the fits to the workers of this Dask scheduler (default: the cores or the GPU of this machine)",
+    )
     runner.add_argument("--publish", action="store_true", help="refresh figures/ after a whole run on the real cohort")
     verifier = commands.add_parser("verify", help="check a cohort against the published one")
     verifier.set_defaults(call=verify)
@@ -281,7 +297,7 @@ def main(arguments: list[str] | None = None) -> None:
 
     try:
         options.call(options)
-    except (CohortError, MissingStep, UsageError) as error:
+    except (CohortError, FolderInUse, MissingStep, SchedulerError, UsageError) as error:
         raise SystemExit(f"error: {error}") from None
     except KeyboardInterrupt:
         raise SystemExit("interrupted; run the same command again to continue") from None

@@ -26,7 +26,7 @@ IMAGENET_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf7
 
 
 class CompactCNN(nn.Module):
-    """Four convolution blocks, global average pooling, one linear layer; about 0.4 million weights.
+    """Four convolution blocks, global average pooling, one linear layer; about 0.1 million weights.
 
     Args:
         channels: input channels, C.
@@ -37,7 +37,7 @@ class CompactCNN(nn.Module):
 
     def __init__(self, channels: int, outputs: int):
         super().__init__()
-        widths = (32, 64, 128, 256)
+        widths = (16, 32, 64, 128)
         self.blocks = nn.ModuleList()
         for width_in, width in zip((channels, *widths), widths):
             convolution = nn.Conv2d(width_in, width, 3, padding=1, bias=False)
@@ -139,9 +139,9 @@ def imagenet_description(index: int) -> str:
     return timm.data.ImageNetInfo().index_to_description(index)
 
 
-def save_weights(model: nn.Module, path: Path, record: dict | None = None) -> None:
-    """Write a network's weights as safetensors and, beside them, the record of their training as JSON."""
-    state = {name: value.contiguous() for name, value in model.state_dict().items()}
+def save_weights(state: dict, path: Path, record: dict | None = None) -> None:
+    """Write a network's state dict as safetensors and, beside it, the record of its training as JSON."""
+    state = {name: torch.as_tensor(value).contiguous() for name, value in state.items()}
     write_atomically(path, lambda temporary: save_file(state, temporary))
     if record is not None:
         text = json.dumps(record, indent=2) + "\n"

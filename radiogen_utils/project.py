@@ -8,6 +8,8 @@ import importlib.metadata
 import json
 import os
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -18,6 +20,14 @@ BATCH_VARIABLE = "RADIOGEN_BATCH"
 
 class MissingStep(RuntimeError):
     """A file that an earlier notebook writes is not in the run folder."""
+
+
+class FolderInUse(RuntimeError):
+    """Another run writes into the same folder."""
+
+
+class SchedulerError(RuntimeError):
+    """The Dask scheduler cannot be used."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +48,6 @@ class Profile:
     folds: int
     repeats: int
     seed: int
-    sequences: tuple[str, ...]
     compact: Training
     imagenet: Training
     pretraining: Training
@@ -52,7 +61,6 @@ _STANDARD = Profile(
     folds=10,
     repeats=1,
     seed=0,
-    sequences=("FLAIR",),
     compact=Training(epochs=12, learning_rate=1e-3, bf16=True),
     imagenet=Training(epochs=8, learning_rate=3e-4),
     pretraining=Training(epochs=12, learning_rate=1e-3, batch_size=64, bf16=True),
@@ -122,6 +130,26 @@ def write_atomically(path: Path, write) -> None:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def exclusive(folder: Path) -> Iterator[None]:
+    """Keep a folder, created when missing, to this process; the system gives it back however the process ends.
+
+    Raises:
+        FolderInUse: another process has it, and still had it after some seconds: a run that was killed needs a moment.
+    """
+    from filelock import FileLock, Timeout  # here, so that the command line can speak before anything is installed
+
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        lock = FileLock(folder / ".lock").acquire(timeout=5)
+    except Timeout:
+        raise FolderInUse(
+            f"{folder} is in use by another run; wait for its end, or give this one another folder"
+        ) from None
+    with lock:
+        yield
 
 
 class Run:

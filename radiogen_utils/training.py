@@ -1,35 +1,28 @@
-"""Fit one network; cross-validate many.
+"""Fit networks: one, or several of the same architecture together.
 
-A fit is one arm, repeat and fold. Fits are independent, run one to a core, and leave their scores in the run folder, so
-that an interrupted or repeated cross-validation continues with the fits that are missing.
+Patches stay on the device as uint8. All random numbers (order, augmentation) come from a generator of the network's own
+on the CPU, so that a network meets the same batches alone, together with others, and on a GPU.
 """
 
+import copy
 import json
-import time
-import warnings
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
-import joblib
 import numpy as np
 import pandas as pd
 import torch
 from sklearn.metrics import r2_score, recall_score
-from sklearn.model_selection import StratifiedKFold
 from torch import nn
 from torch.nn import functional
 
 from . import models, pretraining
-from .archive import CohortError
-from .patches import Patches
 from .pretraining import GliomaSlices
-from .project import Training, digest, progress, write_atomically
+from .project import Training, digest, progress
 
 CODE = digest(torch.__version__, *(Path(file).read_bytes() for file in (__file__, models.__file__)))
 """Digest of the code that decides what a fit finds, as it was imported."""
-
-PREDICTION_COLUMNS = ["arm", "backbone", "repeat", "fold", "patient", "y_true", "score"]
 
 
 def device() -> torch.device:
@@ -37,34 +30,44 @@ def device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def augment(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """Random flips, rotation up to 20°, zoom up to 10 %, gain and gamma; drawn per image, applied to the whole batch.
-
-    Args:
-        images: (N, C, H, W) float in [0, 1], 0 outside the tumour or the brain.
-        generator: of the images' device.
+def draw_augmentation(n: int, generator: torch.Generator) -> torch.Tensor:
+    """Random parameters for `augment`: rotation up to 20°, zoom up to 10 %, flips, gamma and gain.
 
     Returns:
-        Tensor of the same shape and range.
+        (n, 6) float32: angle in radians, zoom, horizontal and vertical flip (±1), gamma, gain.
     """
-    shape = list(images.shape)
+    low = torch.tensor([-np.pi / 9, 0.9, -1, -1, -0.25, 0.9])
+    high = torch.tensor([np.pi / 9, 1.1, 1, 1, 0.25, 1.1])
+    parameters = low + (high - low) * torch.rand(n, 6, generator=generator)
+    parameters[:, 2:4] = torch.where(parameters[:, 2:4] < 0, -1.0, 1.0)
+    parameters[:, 4] = torch.exp2(parameters[:, 4])
+    return parameters
 
-    def uniform(low, high):
-        return torch.empty(shape[0], device=images.device).uniform_(low, high, generator=generator)
 
-    angle, zoom = uniform(-np.pi / 9, np.pi / 9), uniform(0.9, 1.1)
-    flip_x, flip_y = uniform(-1, 1).sign(), uniform(-1, 1).sign()
+def augment(images: torch.Tensor, parameters: torch.Tensor) -> torch.Tensor:
+    """Change brightness, then mirror, turn and zoom about the centre; every image by its own parameters.
+
+    Args:
+        images: (N, C, H, W) uint8, 0 outside the tumour.
+        parameters: (N, 6) of `draw_augmentation`, on the same device.
+
+    Returns:
+        (N, C, H, W) float32 in [0, 1].
+    """
+    angle, zoom, flip_x, flip_y, gamma, gain = parameters.T[..., None]
+    # 256 powers an image instead of one a pixel.
+    levels = torch.arange(256, device=images.device) / 255
+    levels = (levels**gamma * gain).clamp(max=1)
+    images = levels.gather(1, images.flatten(1).long()).view(images.shape)
+
     cosine, sine = zoom * angle.cos(), zoom * angle.sin()
-    theta = torch.stack([flip_x * cosine, -flip_x * sine, flip_y * sine, flip_y * cosine], 1).view(-1, 2, 2)
+    theta = torch.cat([flip_x * cosine, -flip_x * sine, flip_y * sine, flip_y * cosine], 1).view(-1, 2, 2)
     theta = functional.pad(theta, (0, 1))  # no translation: the patch is centred on the tumour
-    grid = functional.affine_grid(theta, shape, align_corners=False)
-    images = functional.grid_sample(images, grid, align_corners=False)
-
-    gamma, gain = torch.exp2(uniform(-0.25, 0.25)).view(-1, 1, 1, 1), uniform(0.9, 1.1).view(-1, 1, 1, 1)
-    return (images.clamp(min=0) ** gamma * gain).clamp(0, 1)
+    grid = functional.affine_grid(theta, list(images.shape), align_corners=False)
+    return functional.grid_sample(images, grid, align_corners=False)
 
 
-def _autocast(training: Training):
+def autocast(training: Training):
     """bfloat16 where it was asked for and the hardware multiplies it; else full precision."""
     kind = device().type
     # Some builds (macOS on ARM) have no oneDNN, and then not even the question.
@@ -72,67 +75,121 @@ def _autocast(training: Training):
     return torch.autocast(kind, torch.bfloat16, enabled=training.bf16 and able)
 
 
+class Stack:
+    """Networks of one architecture that are trained together; alone, a network is called as it is.
+
+    Several small networks keep a GPU busy where one cannot. Their weights are stacked along a new first axis and mapped
+    over by `torch.vmap`, which turns their convolutions into one grouped convolution.
+    """
+
+    def __init__(self, networks: list[nn.Module]):
+        self.networks = networks
+        if len(networks) == 1:
+            self.weights = list(networks[0].parameters())
+        else:
+            self._parameters, self._buffers = torch.func.stack_module_state(networks)
+            self._architecture = copy.deepcopy(networks[0]).to("meta")
+            self.weights = list(self._parameters.values())
+
+    def __call__(self, batches: torch.Tensor) -> torch.Tensor:
+        """(M, B, C, H, W), a batch for each network -> (M, B, K) logits."""
+        if len(self.networks) == 1:
+            return self.networks[0](batches[0].contiguous(memory_format=torch.channels_last))[None]
+        return torch.vmap(self._one)(self._parameters, self._buffers, batches)
+
+    def _one(self, parameters, buffers, batch):
+        return torch.func.functional_call(self._architecture, (parameters, buffers), (batch,))
+
+    def unstack(self) -> None:
+        """Put the trained weights back into the networks."""
+        if len(self.networks) > 1:
+            state = {**self._parameters, **self._buffers}
+            for row, network in enumerate(self.networks):
+                network.load_state_dict({name: values[row].detach() for name, values in state.items()})
+
+
 def fit_by_epoch(
-    model: nn.Module,
+    networks: list[nn.Module],
     images: np.ndarray,
     targets: np.ndarray,
+    weights: np.ndarray,
     training: Training,
-    seed: int,
-    weights: np.ndarray | None = None,
-) -> Iterator[float]:
-    """Train a network in place by AdamW with a one-cycle learning rate; yields each epoch's mean training loss.
+    seeds: list[int],
+    steps: int | None = None,
+) -> Iterator[np.ndarray]:
+    """Train networks in place by AdamW with a one-cycle learning rate.
 
     Args:
-        model: K outputs; K = 1 is trained with the logistic loss, K > 1 with cross-entropy.
-        images: (N, C, H, W) uint8.
+        networks: M of one architecture, with K outputs; K = 1 is trained with the logistic loss, K > 1 with cross-entropy.
+        images: (N, C, H, W) uint8, shared by all.
         targets: (N,) 0 or 1 for K = 1; (N, K) probabilities of the classes for K > 1.
+        weights: (M, N) weight of each image in each network's loss; an image of weight 0 is never shown to it.
         training: epochs, learning rate and so on.
-        seed: of the order of the slices and of the augmentation.
-        weights: (N,) weight of each slice in the loss; `None`: all 1.
+        seeds: M, of the order of the images and of the augmentation.
+        steps: batches an epoch; `None`: as many as the images of the first network fill. Whoever has fewer images meets
+            some twice.
+
+    Yields:
+        (M,) mean training loss of each epoch.
     """
     torch.set_flush_denormal(True)  # denormal numbers make a step several times slower
-    where = device()
-    generator = torch.Generator(where).manual_seed(seed)
-    model.to(where, memory_format=torch.channels_last)
-    images, targets = torch.as_tensor(images, device=where), torch.as_tensor(targets, device=where)
-    weights = torch.ones(len(images)) if weights is None else torch.as_tensor(weights)
-    weights = weights.to(where, torch.float32)
-    optimizer = torch.optim.AdamW(
-        model.parameters(), training.learning_rate, weight_decay=training.weight_decay, fused=True
-    )
+    where, size = device(), training.batch_size
+    rows = [torch.from_numpy(np.flatnonzero(own)) for own in weights]
     # The last, incomplete batch is left out: batch normalisation is unreliable on a few images.
-    steps = max(1, len(images) // training.batch_size)
+    steps = steps or max(1, len(rows[0]) // size)
+    images, targets, weights = (torch.as_tensor(array, device=where) for array in (images, targets, weights))
+    weights = weights.float()
+    for network in networks:
+        network.to(where, memory_format=torch.channels_last).train()
+    stack = Stack(networks)
+    optimizer = torch.optim.AdamW(stack.weights, training.learning_rate, weight_decay=training.weight_decay, fused=True)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, training.learning_rate, total_steps=steps * training.epochs
     )
+    generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+    of_network = torch.arange(len(networks), device=where)[:, None]
     for _ in range(training.epochs):
-        model.train()
-        order = torch.randperm(len(images), device=where, generator=generator)
-        total = torch.zeros((), device=where)
-        for rows in order[: steps * training.batch_size].split(training.batch_size):
-            batch = augment(images[rows] / 255, generator)
-            with _autocast(training):
-                logits = model(batch.contiguous(memory_format=torch.channels_last)).float()
-            if logits.shape[1] == 1:
-                loss = functional.binary_cross_entropy_with_logits(
-                    logits[:, 0], targets[rows].float(), reduction="none"
-                )
-            else:
-                loss = functional.cross_entropy(logits, targets[rows], reduction="none")
-            loss = (loss * weights[rows]).mean()
+        for network in networks:
+            network.train()
+        order = torch.stack([_order(own, steps * size, generator) for own, generator in zip(rows, generators)])
+        changes = torch.stack([draw_augmentation(steps * size, generator) for generator in generators])
+        order, changes = order.to(where), changes.to(where)
+        total = torch.zeros(len(networks), device=where)
+        for chosen, change in zip(order.split(size, 1), changes.split(size, 1)):
+            batches = augment(images[chosen.flatten()], change.flatten(0, 1))
+            with autocast(training):
+                logits = stack(batches.unflatten(0, chosen.shape)).float()
+            losses = (_loss(logits, targets[chosen]) * weights[of_network, chosen]).mean(1)
             optimizer.zero_grad()
-            loss.backward()
+            losses.sum().backward()
             optimizer.step()
             schedule.step()
-            total += loss.detach()
-        yield float(total) / steps
+            total += losses.detach()
+        stack.unstack()
+        yield (total / steps).cpu().numpy()
 
 
-def fit(model: nn.Module, *arguments) -> nn.Module:
-    """Train as `fit_by_epoch` does, to the end; returns the model in evaluation mode."""
-    for _ in fit_by_epoch(model, *arguments):
+def _order(rows, n, generator):
+    """`n` of the rows in random order, none again before all were drawn."""
+    rounds = [rows[torch.randperm(len(rows), generator=generator)] for _ in range(-(-n // len(rows)))]
+    return torch.cat(rounds)[:n]
+
+
+def _loss(logits, targets):
+    """(M, B) from logits (M, B, K) and targets (M, B) or (M, B, K)."""
+    if logits.shape[-1] == 1:
+        return functional.binary_cross_entropy_with_logits(logits[..., 0], targets.float(), reduction="none")
+    return functional.cross_entropy(logits.flatten(0, 1), targets.flatten(0, 1), reduction="none").view(
+        logits.shape[:2]
+    )
+
+
+def fit(networks: list[nn.Module], *arguments, **options) -> None:
+    """Train as `fit_by_epoch` does, to the end; leaves the networks in evaluation mode."""
+    for _ in fit_by_epoch(networks, *arguments, **options):
         pass
-    return model.eval()
+    for network in networks:
+        network.eval()
 
 
 def predict(model: nn.Module, images: np.ndarray, batch_size: int = 256) -> np.ndarray:
@@ -149,6 +206,16 @@ def predict(model: nn.Module, images: np.ndarray, batch_size: int = 256) -> np.n
     with torch.inference_mode():
         batches = torch.as_tensor(images).split(batch_size)
         return np.concatenate([model(batch.to(where) / 255).float().cpu().numpy() for batch in batches])
+
+
+def slice_weights(table: pd.DataFrame) -> np.ndarray:
+    """Weight of each slice in the loss: the two classes weigh the same, and so do the patients within a class.
+
+    Without it a patient with 37 tumour slices would count twelve times one with 3.
+    """
+    slices = table.groupby("patient").label.transform("size")
+    patients = table.groupby("label").patient.transform("nunique")
+    return (1 / (slices * patients)).to_numpy() * len(table) / 2
 
 
 def pretrain(
@@ -189,7 +256,8 @@ def pretrain(
     )
     model = models.create(backbone, channels=1, outputs=shares.shape[1], seed=seed)
     curve = []
-    losses = fit_by_epoch(model, images, shares, training, seed)
+    losses = fit_by_epoch([model], images, shares, np.ones((1, len(images))), training, [seed])
+    losses = (float(loss[0]) for loss in losses)
     for loss in progress(losses, training.epochs, f"{backbone} epoch", lambda loss: f"training loss {loss:.3f}"):
         logits = torch.as_tensor(predict(model, unseen))
         held_out_loss = float(functional.cross_entropy(logits, torch.as_tensor(unseen_shares)))
@@ -220,145 +288,5 @@ def pretrain(
         ),
         "balanced_accuracy": float(balanced_accuracy),
     }
-    models.save_weights(model, path, record)
+    models.save_weights(model.state_dict(), path, record)
     return record
-
-
-@dataclass(frozen=True)
-class Arm:
-    """One way to obtain a network: a backbone, its initialisation and how it is fine-tuned.
-
-    Attributes:
-        initialisation: `scratch`, `natural` (ImageNet) or `gbm` (glioblastoma).
-        weights: file of the glioblastoma weights, for `gbm` alone.
-    """
-
-    initialisation: str
-    backbone: str
-    training: Training
-    weights: Path | None = None
-
-    @property
-    def name(self) -> str:
-        return f"{self.initialisation}-{self.backbone}"
-
-    def start(self, channels: int, seed: int) -> nn.Module:
-        """A new network with this arm's initialisation."""
-        sources = {
-            "scratch": lambda: None,
-            "natural": models.natural_weights,
-            "gbm": lambda: models.load_weights(self.weights),
-        }
-        return models.create(self.backbone, channels, 1, seed, sources[self.initialisation]())
-
-
-def assign_folds(labels: pd.Series, folds: int, seed: int) -> pd.Series:
-    """Fold (0 … folds-1) of each patient, stratified by the label.
-
-    Raises:
-        CohortError: a class has fewer patients than there are folds.
-    """
-    smallest = labels.value_counts().min() if labels.nunique() > 1 else 0
-    if smallest < folds:
-        raise CohortError(
-            f"{folds} folds need {folds} patients of each class, the smaller class has {smallest}; "
-            "take another cluster, or a profile of `project.PROFILES` with fewer folds"
-        )
-    splitter = StratifiedKFold(folds, shuffle=True, random_state=seed)
-    result = pd.Series(0, labels.index, name="fold")
-    for fold, (_, test) in enumerate(splitter.split(labels, labels)):
-        result.iloc[test] = fold
-    return result
-
-
-def slice_weights(table: pd.DataFrame) -> np.ndarray:
-    """Weight of each slice in the loss: the two classes weigh the same, and so do the patients within a class.
-
-    Without it a patient with 37 tumour slices would count twelve times one with 3.
-    """
-    slices = table.groupby("patient").label.transform("size")
-    patients = table.groupby("label").patient.transform("nunique")
-    return (1 / (slices * patients)).to_numpy() * len(table) / 2
-
-
-def cross_validate(
-    data: Patches,
-    arms: list[Arm],
-    folder: Path,
-    sequences: tuple[str, ...] = ("FLAIR",),
-    folds: int = 10,
-    repeats: int = 1,
-    seed: int = 0,
-) -> pd.DataFrame:
-    """Out-of-fold scores of every patient for every arm; all arms share folds and seeds.
-
-    Args:
-        data: patches with their patients and labels.
-        folder: where each fit leaves its scores, and the first repeat's networks of the compact backbone, as
-            `<arm>-r<repeat>-f<fold>`. Fits found there that were made from the same data, settings and code are not
-            repeated.
-        sequences: input channels.
-        folds, repeats: the repeats reshuffle the patients with other seeds.
-
-    Returns:
-        One row a repeat and patient, columns `PREDICTION_COLUMNS`: `score` is the mean log-odds over the patient's
-        tumour slices, from the network of the fold in which the patient was held out.
-    """
-    images = data.sequences(sequences)
-    splits = {repeat: assign_folds(data.labels, folds, seed + repeat) for repeat in range(repeats)}
-    tasks = [(arm, repeat, fold) for arm in arms for repeat in range(repeats) for fold in range(folds)]
-    workers = 1 if device().type == "cuda" else joblib.cpu_count(only_physical_cores=True)
-    results = joblib.Parallel(n_jobs=workers, return_as="generator")(
-        joblib.delayed(_fit_fold)(arm, repeat, fold, images, data, splits[repeat], seed, folder)
-        for arm, repeat, fold in tasks
-    )
-    results = progress(results, len(tasks), "fit", lambda result: result[1])
-    rows = []
-    with warnings.catch_warnings():
-        # A worker whose memory has grown is replaced by a new one between two fits. Nothing is lost.
-        warnings.filterwarnings("ignore", "A worker stopped while some jobs were given to the executor", UserWarning)
-        for (scores, _), (arm, repeat, fold) in zip(results, tasks):
-            columns = {"arm": arm.initialisation, "backbone": arm.backbone, "repeat": repeat, "fold": fold}
-            rows.append(scores.rename("score").reset_index().assign(**columns))
-    table = pd.concat(rows, ignore_index=True)
-    return table.assign(y_true=table.patient.map(data.labels))[PREDICTION_COLUMNS]
-
-
-def _fit_fold(arm, repeat, fold, images, data, split, seed, folder):
-    """One task of `cross_validate`: the held-out patients' scores, and a line that tells what was done."""
-    label = f"{arm.name} repeat {repeat + 1} fold {fold + 1}"
-    path = Path(folder) / f"{arm.name}-r{repeat}-f{fold}.npz"
-    held_out = data.table.patient.map(split).to_numpy() == fold
-    source = arm.weights.read_bytes() if arm.weights else b""
-    key = digest(
-        CODE,
-        arm.name,
-        arm.training,
-        source,
-        images.tobytes(),
-        data.table.to_csv(),
-        split.tolist(),
-        fold,
-        seed + repeat,
-    )
-    if path.exists():
-        with np.load(path, allow_pickle=False) as saved:
-            if str(saved["key"]) == key:
-                return pd.Series(saved["score"], pd.Index(saved["patient"], name="patient")), f"{label}: kept"
-    start = time.perf_counter()
-    torch.set_num_threads(1)  # one fit to a core; several threads in each would hinder one another
-    own_seed = (seed + repeat) * 1000 + fold
-    model = arm.start(images.shape[1], own_seed)
-    table = data.table[~held_out]
-    fit(model, images[~held_out], table.label.to_numpy(), arm.training, own_seed, slice_weights(table))
-    test = data.table[held_out].assign(score=predict(model, images[held_out])[:, 0])
-    scores = test.groupby("patient").score.mean()
-    if repeat == 0 and arm.backbone == "compact":
-        models.save_weights(model, path.with_suffix(".safetensors"))
-
-    def write(temporary):
-        with open(temporary, "wb") as file:
-            np.savez(file, key=key, patient=scores.index.to_numpy(str), score=scores.to_numpy())
-
-    write_atomically(path, write)
-    return scores, f"{label}: {time.perf_counter() - start:.0f} s"

@@ -75,7 +75,7 @@ def test_natural_weights_with_a_wrong_checksum_are_refused(monkeypatch):
 
 def test_saved_weights_come_back_and_are_safetensors(tmp_path):
     model = models.create("compact", seed=3)
-    models.save_weights(model, tmp_path / "w.safetensors", {"cases": 2})
+    models.save_weights(model.state_dict(), tmp_path / "w.safetensors", {"cases": 2})
     assert all(
         torch.equal(v, model.state_dict()[k]) for k, v in models.load_weights(tmp_path / "w.safetensors").items()
     )

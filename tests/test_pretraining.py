@@ -147,7 +147,7 @@ def test_pretraining_learns_is_recorded_and_kept(tmp_path, monkeypatch):
     losses = [epoch["training_loss"] for epoch in record["curve"]]
     assert len(losses) == 6 and losses[-1] < losses[0]
     assert set(record["r2"]) == set(pretraining.TISSUES)
-    assert models.load_weights(path)["head.weight"].shape == (3, 256)
+    assert models.load_weights(path)["head.weight"].shape == (3, 128)
 
     def train(*arguments):
         raise RuntimeError("trained again")

@@ -1,0 +1,311 @@
+"""Cross-validate many networks: on the cores of this machine, on its GPU, or on a Dask cluster.
+
+A fit is one arm, repeat and fold. Fits are independent. Whoever carries them out returns scores; the process that asked
+writes them into the run folder as they come, so that an interrupted cross-validation continues with the fits that are missing.
+"""
+
+import platform
+import time
+import warnings
+import zipfile
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+
+import joblib
+import numpy as np
+import pandas as pd
+import torch
+from sklearn.model_selection import StratifiedKFold
+
+from . import models, training
+from .archive import CohortError
+from .patches import Patches
+from .project import SchedulerError, Training, digest, exclusive, progress, write_atomically
+
+SCHEDULER_PATIENCE = 30
+"""Seconds to wait for a Dask scheduler's answer."""
+
+CODE = digest(training.CODE, Path(__file__).read_bytes())
+"""Digest of the code that decides what a fit finds, as it was imported."""
+
+PREDICTION_COLUMNS = ["arm", "backbone", "repeat", "fold", "patient", "y_true", "score"]
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One way to obtain a network: a backbone, its initialisation, what it sees and how it is fine-tuned.
+
+    Attributes:
+        initialisation: `scratch`, `natural` (ImageNet) or `gbm` (glioblastoma).
+        weights: file of the glioblastoma weights, for `gbm` alone.
+        sequences: input channels.
+    """
+
+    initialisation: str
+    backbone: str
+    training: Training
+    weights: Path | None = None
+    sequences: tuple[str, ...] = ("FLAIR",)
+
+    @property
+    def name(self) -> str:
+        """The initialisation, and the sequences where they are not the article's: the column `arm` of the predictions."""
+        return "-".join([self.initialisation, *(self.sequences if self.sequences != ("FLAIR",) else ())])
+
+    def initial(self) -> dict[str, np.ndarray] | None:
+        """Weights to start from, by layer; `None`: random ones."""
+        if self.initialisation == "scratch":
+            return None
+        weights = models.natural_weights() if self.initialisation == "natural" else models.load_weights(self.weights)
+        return {name: values.numpy() for name, values in weights.items()}
+
+
+def assign_folds(labels: pd.Series, folds: int, seed: int) -> pd.Series:
+    """Fold (0 … folds-1) of each patient, stratified by the label.
+
+    Raises:
+        CohortError: a class has fewer patients than there are folds.
+    """
+    smallest = labels.value_counts().min() if labels.nunique() > 1 else 0
+    if smallest < folds:
+        raise CohortError(
+            f"{folds} folds need {folds} patients of each class, the smaller class has {smallest}; "
+            "take another cluster, or a profile of `project.PROFILES` with fewer folds"
+        )
+    splitter = StratifiedKFold(folds, shuffle=True, random_state=seed)
+    result = pd.Series(0, labels.index, name="fold")
+    for fold, (_, test) in enumerate(splitter.split(labels, labels)):
+        result.iloc[test] = fold
+    return result
+
+
+@dataclass(frozen=True, eq=False)
+class Study:
+    """All that a fit needs, so that a worker needs no file of the machine that asked.
+
+    Attributes:
+        data: patches with their patients and labels.
+        splits: (repeats, N) fold of each slice's patient.
+        initial: by arm and backbone, the weights to start from.
+        seed: of the first repeat.
+        code: digest of the code that asked; a worker with other code refuses.
+    """
+
+    data: Patches
+    splits: np.ndarray
+    initial: dict[tuple[str, str], dict[str, np.ndarray] | None]
+    seed: int
+    code: str = CODE
+
+    @cached_property
+    def _digest(self) -> str:
+        return digest(self.code, self.data.images.tobytes(), self.data.table.to_csv(), self.splits.shape)
+
+    def key(self, arm: Arm, repeat: int, fold: int) -> str:
+        """Digest of all that decides a fit: data, settings, starting weights, split, seed and code."""
+        initial = self.initial[arm.name, arm.backbone] or {}
+        weights = [(name, values.tobytes()) for name, values in initial.items()]
+        held_out = self.splits[repeat] == fold
+        return digest(
+            self._digest, asdict(arm) | {"weights": None}, weights, held_out.tobytes(), self._own_seed(repeat, fold)
+        )
+
+    def _own_seed(self, repeat: int, fold: int) -> int:
+        return (self.seed + repeat) * 1000 + fold
+
+    def fit(self, arm: Arm, fits: list[tuple[int, int]]) -> list[dict]:
+        """Carry out fits of one arm, several together.
+
+        Args:
+            fits: repeat and fold of each.
+
+        Returns:
+            For each: repeat, fold, seconds, patient (names) and score (mean log-odds over the patient's tumour slices,
+            from the network that did not see the patient); and network, the state dict, for the heatmaps: of the compact
+            network in the first repeat, else `None`.
+
+        Raises:
+            RuntimeError: the code here is not the code that asked.
+        """
+        if self.code != CODE:
+            raise RuntimeError(
+                f"{platform.node()} runs another version of radiogen_utils or torch than the machine that asked; "
+                "install the same commit and requirements there"
+            )
+        start = time.perf_counter()
+        if training.device().type == "cpu":
+            torch.set_num_threads(1)  # one fit to a core; several threads in each would hinder one another
+        images, table = self.data.sequences(arm.sequences), self.data.table
+        initial = self.initial[arm.name, arm.backbone]
+        state = initial and {name: torch.tensor(values) for name, values in initial.items()}
+        seeds = [self._own_seed(repeat, fold) for repeat, fold in fits]
+        networks = [models.create(arm.backbone, images.shape[1], 1, seed, state) for seed in seeds]
+        held_out = np.stack([self.splits[repeat] == fold for repeat, fold in fits])
+        weights = np.zeros(held_out.shape)
+        for own, out in zip(weights, held_out):
+            own[~out] = training.slice_weights(table[~out])
+        # The same number of steps in every fit, so that fits can be trained together.
+        folds = int(self.splits.max()) + 1
+        steps = max(1, len(table) * (folds - 1) // folds // arm.training.batch_size)
+        training.fit(networks, images, table.label.to_numpy(), weights, arm.training, seeds, steps)
+        results = []
+        for (repeat, fold), network, out in zip(fits, networks, held_out):
+            test = table[out].assign(score=training.predict(network, images[out])[:, 0])
+            scores = test.groupby("patient").score.mean()
+            wanted = repeat == 0 and arm.backbone == "compact"
+            results.append(
+                {
+                    "repeat": repeat,
+                    "fold": fold,
+                    "patient": scores.index.to_numpy(str),
+                    "score": scores.to_numpy(),
+                    "network": {k: v.cpu().numpy() for k, v in network.state_dict().items()} if wanted else None,
+                }
+            )
+        seconds = (time.perf_counter() - start) / len(fits)
+        return [result | {"seconds": seconds} for result in results]
+
+
+def cross_validate(
+    data: Patches,
+    arms: list[Arm],
+    folder: Path,
+    folds: int = 10,
+    repeats: int = 1,
+    seed: int = 0,
+    scheduler: str | None = None,
+) -> pd.DataFrame:
+    """Out-of-fold scores of every patient for every arm; all arms share folds and seeds.
+
+    Args:
+        data: patches with their patients and labels.
+        folder: where each fit leaves its scores, and the first repeat's networks of the compact backbone, as
+            `<arm>-<backbone>-r<repeat>-f<fold>`. Fits found there that were made from the same data, settings and code
+            are not repeated.
+        folds, repeats: the repeats reshuffle the patients with other seeds.
+        scheduler: address of a Dask scheduler, `tcp://host:port`, whose workers do the fits; `None`: this machine.
+
+    Returns:
+        One row a repeat and patient, columns `PREDICTION_COLUMNS`: `score` is the mean log-odds over the patient's
+        tumour slices, from the network of the fold in which the patient was held out.
+
+    Raises:
+        FolderInUse: another run writes into the folder.
+        SchedulerError: Dask is not installed, or nobody answers at that address.
+    """
+    patient = data.table.patient
+    splits = [patient.map(assign_folds(data.labels, folds, seed + repeat)) for repeat in range(repeats)]
+    study = Study(data, np.stack(splits), {(arm.name, arm.backbone): arm.initial() for arm in arms}, seed)
+    with exclusive(folder):
+        missing = {arm: [] for arm in arms}
+        tables = []
+        for arm in arms:
+            for fit in np.ndindex(repeats, folds):
+                kept = _read(folder, study, arm, *fit)
+                if kept is None:
+                    missing[arm].append(fit)
+                else:
+                    tables.append(kept)
+        n_missing = sum(map(len, missing.values()))
+        if tables:
+            print(f"{len(tables)} of {len(tables) + n_missing} fits are there already", flush=True)
+        results = _carry_out(study, missing, scheduler) if n_missing else ()
+        for arm, result in progress(results, n_missing, "fit", _describe):
+            _write(folder, study, arm, result)
+            tables.append(_read(folder, study, arm, result["repeat"], result["fold"]))
+    table = pd.concat(tables).assign(y_true=lambda rows: rows.patient.map(data.labels))
+    # As asked, not as finished: the table must not depend on who was faster.
+    number = {(arm.name, arm.backbone): i for i, arm in enumerate(arms)}
+    table["number"] = [number[pair] for pair in zip(table.arm, table.backbone)]
+    return table.sort_values(["number", "repeat", "fold", "patient"], ignore_index=True)[PREDICTION_COLUMNS]
+
+
+def _carry_out(study: Study, missing: dict[Arm, list], scheduler: str | None) -> Iterator[tuple[Arm, dict]]:
+    """Do the missing fits (repeat, fold) of each arm; yields arm and result, as they are done."""
+    on_gpu = scheduler is None and training.device().type == "cuda"
+    # A compact network alone leaves a GPU idle most of the time, all folds and repeats of an arm together do not.
+    together = {arm: len(fits) if on_gpu and arm.backbone == "compact" else 1 for arm, fits in missing.items()}
+    tasks = [
+        (arm, fits[i : i + together[arm]])
+        for arm, fits in missing.items()
+        for i in range(0, len(fits), together[arm] or 1)
+    ]
+    options = {"n_jobs": 1 if on_gpu else joblib.cpu_count(only_physical_cores=True)}
+    with ExitStack() as stack:
+        if scheduler is not None:
+            client = stack.enter_context(connect(scheduler))
+            if not client.ncores():
+                print(f"waiting for a worker; start one with: dask worker --nthreads 1 {scheduler}", flush=True)
+                client.wait_for_workers(1)
+            stack.enter_context(joblib.parallel_config("dask", client=client, scatter=[study]))
+            options = {"n_jobs": -1, "pre_dispatch": "all"}  # for workers that join later, too
+        # A worker whose memory has grown is replaced by a new one between two fits. Nothing is lost.
+        stack.enter_context(warnings.catch_warnings())
+        warnings.filterwarnings("ignore", "A worker stopped while some jobs were given to the executor", UserWarning)
+        parallel = joblib.Parallel(batch_size=1, return_as="generator_unordered", **options)
+        for arm, results in parallel(joblib.delayed(_fit)(study, *task) for task in tasks):
+            for result in results:
+                yield arm, result
+
+
+def _fit(study, arm, fits):
+    return arm, study.fit(arm, fits)
+
+
+def connect(scheduler: str):
+    """A client of a Dask scheduler.
+
+    Raises:
+        SchedulerError: Dask is not installed, or nobody answers at that address.
+    """
+    try:
+        from distributed import Client
+    except ImportError:
+        raise SchedulerError('a scheduler needs Dask: pip install -c constraints.txt -e ".[cluster]"') from None
+    try:
+        return Client(scheduler, timeout=SCHEDULER_PATIENCE, set_as_default=False)
+    except (OSError, ValueError) as error:
+        raise SchedulerError(
+            f"no Dask scheduler answers at {scheduler} ({error}); start one with: dask scheduler"
+        ) from None
+
+
+def _describe(done: tuple[Arm, dict]) -> str:
+    arm, result = done
+    return (
+        f"{arm.name} {arm.backbone} repeat {result['repeat'] + 1} fold {result['fold'] + 1}: {result['seconds']:.1f} s"
+    )
+
+
+def _path(folder: Path, arm: Arm, repeat: int, fold: int) -> Path:
+    return Path(folder) / f"{arm.name}-{arm.backbone}-r{repeat}-f{fold}.npz"
+
+
+def _write(folder, study, arm, result) -> None:
+    """Leave a fit's scores, and its network if it came along, in the folder."""
+    repeat, fold = result["repeat"], result["fold"]
+    path = _path(folder, arm, repeat, fold)
+    if result["network"] is not None:
+        models.save_weights(result["network"], path.with_suffix(".safetensors"))
+
+    def write(temporary):
+        with open(temporary, "wb") as file:
+            np.savez(file, key=study.key(arm, repeat, fold), patient=result["patient"], score=result["score"])
+
+    write_atomically(path, write)
+
+
+def _read(folder, study, arm, repeat, fold) -> pd.DataFrame | None:
+    """Rows of a fit that `_write` left; `None` where there is none of the same data, settings and code."""
+    path = _path(folder, arm, repeat, fold)
+    try:
+        with np.load(path, allow_pickle=False) as saved:
+            if str(saved["key"]) != study.key(arm, repeat, fold):
+                return None
+            columns = {"arm": arm.name, "backbone": arm.backbone, "repeat": repeat, "fold": fold}
+            return pd.DataFrame({"patient": saved["patient"], "score": saved["score"]}).assign(**columns)
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+        return None  # not there, or damaged by a full disk, say

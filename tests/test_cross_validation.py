@@ -1,0 +1,292 @@
+"""`cross_validation`: folds by patient, no leak, resume after a kill, one run a folder, Dask workers that die."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from sklearn.metrics import roc_auc_score
+
+from radiogen_utils import cross_validation, models, training
+from radiogen_utils.archive import CohortError
+from radiogen_utils.data import SEQUENCES
+from radiogen_utils.patches import Patches
+from radiogen_utils.project import FolderInUse, SchedulerError, Training, exclusive
+
+QUICK = Training(epochs=3, learning_rate=3e-3, batch_size=16)
+
+
+def cohort(n_patients=40, n_slices=4, effect=0.0, identity=0.0, seed=0):
+    """Patches whose brightness tells the class (`effect`) and whose "colour", three levels, the patient (`identity`)."""
+    rng = np.random.default_rng(seed)
+    labels = np.arange(n_patients) % 2
+    patient = np.repeat(np.arange(n_patients), n_slices)
+    colour = rng.uniform(-1, 1, size=(n_patients, 3, 1, 1))
+    images = 110 + 20 * rng.normal(size=(len(patient), 3, 80, 80))
+    images = images + 40 * effect * (labels[patient] - 0.5)[:, None, None, None] + 80 * identity * colour[patient]
+    names = pd.Series([f"TCGA_XX_{i:04d}" for i in patient])
+    table = pd.DataFrame({"patient": names, "case": names, "slice": np.arange(len(patient)), "label": labels[patient]})
+    return Patches(images.clip(0, 255).astype(np.uint8), np.ones((len(patient), 80, 80), bool), table, "digest")
+
+
+def arm(**changes):
+    return cross_validation.Arm("scratch", "compact", replace(QUICK, **changes))
+
+
+def test_folds_are_stratified_disjoint_and_reshuffled_by_seed():
+    labels = pd.Series([1] * 24 + [0] * 86, [f"P{i:03d}" for i in range(110)])
+    folds = cross_validation.assign_folds(labels, 10, seed=0)
+    per_fold = labels.groupby(folds).agg(["size", "sum"])
+    assert per_fold["size"].eq(11).all() and per_fold["sum"].between(2, 3).all()
+    assert folds.equals(cross_validation.assign_folds(labels, 10, seed=0))
+    assert not folds.equals(cross_validation.assign_folds(labels, 10, seed=1))
+
+
+def test_too_few_patients_of_a_class_are_named():
+    with pytest.raises(CohortError, match="10 folds need 10 patients of each class, the smaller class has 3"):
+        cross_validation.assign_folds(pd.Series([1] * 3 + [0] * 30), 10, seed=0)
+
+
+def test_cross_validation_covers_each_patient_once_a_repeat(tmp_path):
+    data = cohort(effect=1)
+    table = cross_validation.cross_validate(data, [arm(epochs=8)], tmp_path, folds=2, repeats=2)
+    assert list(table) == cross_validation.PREDICTION_COLUMNS
+    assert table.groupby("repeat").patient.nunique().eq(40).all() and len(table) == 80
+    assert table.y_true.equals(table.patient.map(data.labels))
+    assert roc_auc_score(table.y_true, table.score) > 0.9
+
+
+def test_a_slice_of_a_held_out_patient_never_helps(tmp_path):
+    """The slices identify the patient and nothing tells the class: by patient chance is all there is.
+
+    A split by slices finds each patient's other slices in training; it would be near 1.
+    """
+    data = cohort(n_patients=16, n_slices=12, identity=1)
+    settings = replace(arm(epochs=14), sequences=SEQUENCES)
+    by_patient = cross_validation.cross_validate(data, [settings], tmp_path / "a", folds=3)
+    as_if = data.table.assign(patient=[f"S{i:03d}" for i in range(len(data.table))])
+    by_slice = cross_validation.cross_validate(replace(data, table=as_if), [settings], tmp_path / "b", folds=3)
+    patient_auc, slice_auc = (roc_auc_score(table.y_true, table.score) for table in (by_patient, by_slice))
+    # 8 patients against 8 at random: standard error 0.15; two of them.
+    assert slice_auc > 0.85 and patient_auc < 0.8
+
+
+def test_patient_score_is_the_mean_log_odds_of_its_slices(tmp_path):
+    data = cohort(effect=0.5)
+    table = cross_validation.cross_validate(data, [arm(epochs=1)], tmp_path, folds=2).set_index("patient")
+    row = table.iloc[0]
+    model = models.create("compact")
+    model.load_state_dict(models.load_weights(tmp_path / f"scratch-compact-r0-f{row.fold}.safetensors"))
+    own = (data.table.patient == row.name).to_numpy()
+    logits = training.predict(model, data.sequences(("FLAIR",))[own])
+    assert row.score == pytest.approx(logits.mean(), abs=1e-3)
+
+
+def test_arms_start_from_their_weights(tmp_path):
+    source = models.create("compact", 1, outputs=3, seed=7)
+    models.save_weights(source.state_dict(), tmp_path / "gbm.safetensors")
+    assert np.array_equal(
+        cross_validation.Arm("gbm", "compact", QUICK, tmp_path / "gbm.safetensors").initial()["blocks.0.0.weight"],
+        source.stem.weight.detach(),
+    )
+    natural = cross_validation.Arm("natural", "efficientnet_lite0", QUICK).initial()
+    assert np.array_equal(natural["network.conv_stem.weight"], models.natural_weights()["network.conv_stem.weight"])
+    assert arm().initial() is None
+
+
+def test_an_arm_is_named_after_its_sequences_where_they_are_not_the_article_s():
+    assert arm().name == "scratch"
+    assert replace(arm(), sequences=("post-contrast",)).name == "scratch-post-contrast"
+
+
+def stamps(folder):
+    return {file: file.stat().st_mtime_ns for file in folder.iterdir() if file.name != ".lock"}
+
+
+def test_repeated_runs_agree_bit_for_bit_and_keep_their_fits(tmp_path, capsys):
+    data = cohort(effect=0.5)
+    first = cross_validation.cross_validate(data, [arm(epochs=1)], tmp_path / "a", folds=2)
+    before = stamps(tmp_path / "a")
+    assert {file.suffix for file in before} == {".npz", ".safetensors"}
+    kept = cross_validation.cross_validate(data, [arm(epochs=1)], tmp_path / "a", folds=2)
+    assert stamps(tmp_path / "a") == before and "2 of 2 fits are there already" in capsys.readouterr().out
+    anew = cross_validation.cross_validate(data, [arm(epochs=1)], tmp_path / "b", folds=2)
+    pd.testing.assert_frame_equal(first, kept, check_exact=True)
+    pd.testing.assert_frame_equal(first, anew, check_exact=True)
+
+
+def test_a_missing_or_damaged_fit_is_done_again(tmp_path):
+    data = cohort(effect=0.5)
+    first = cross_validation.cross_validate(data, [arm(epochs=1)], tmp_path, folds=3)
+    (tmp_path / "scratch-compact-r0-f1.npz").unlink()
+    whole = (tmp_path / "scratch-compact-r0-f2.npz").read_bytes()
+    (tmp_path / "scratch-compact-r0-f2.npz").write_bytes(whole[: len(whole) // 2])
+    assert cross_validation.cross_validate(data, [arm(epochs=1)], tmp_path, folds=3).equals(first)
+
+
+def test_old_fits_are_not_mixed_with_other_settings_data_seeds_weights_or_code(tmp_path):
+    data, three = cohort(effect=0.5), replace(arm(), sequences=SEQUENCES)
+    initial = {("scratch", "compact"): None, (three.name, "compact"): None}
+    study = cross_validation.Study(data, np.zeros((1, len(data.table)), int), initial, 0)
+    key = study.key(arm(), 0, 0)
+    table = data.table.assign(label=1 - data.table.label)
+    others = [
+        study.key(arm(epochs=4), 0, 0),
+        study.key(arm(learning_rate=1e-4), 0, 0),
+        study.key(three, 0, 0),
+        replace(study, data=replace(data, images=255 - data.images)).key(arm(), 0, 0),
+        replace(study, data=replace(data, table=table)).key(arm(), 0, 0),
+        replace(study, splits=study.splits + 1).key(arm(), 0, 0),
+        replace(study, seed=1).key(arm(), 0, 0),
+        replace(study, code="other").key(arm(), 0, 0),
+        replace(study, initial={("scratch", "compact"): {"w": np.ones(2)}}).key(arm(), 0, 0),
+    ]
+    assert len({key, *others}) == 1 + len(others)
+    assert replace(study, data=replace(data, images=data.images.copy())).key(arm(), 0, 0) == key
+    first = cross_validation.cross_validate(data, [arm(epochs=1)], tmp_path, folds=2)
+    changed = cross_validation.cross_validate(data, [arm(epochs=2)], tmp_path, folds=2)
+    assert not np.allclose(changed.score, first.score)
+
+
+def test_fits_done_together_as_on_a_gpu_agree_with_those_done_alone():
+    data = cohort(effect=0.5)
+    rows = np.arange(len(data.table)) // 4 % 2
+    study = cross_validation.Study(data, rows[None], {("scratch", "compact"): None}, 0)
+    together = study.fit(arm(), [(0, 0), (0, 1)])
+    alone = [study.fit(arm(), [(0, fold)])[0] for fold in (0, 1)]
+    for a, b in zip(together, alone):
+        assert (a["repeat"], a["fold"]) == (b["repeat"], b["fold"]) and list(a["patient"]) == list(b["patient"])
+        assert np.corrcoef(a["score"], b["score"])[0, 1] > 0.99
+
+
+SCRIPT = """
+import sys
+from pathlib import Path
+sys.path.insert(0, {tests!r})
+from test_cross_validation import arm, cohort
+from radiogen_utils import cross_validation
+table = cross_validation.cross_validate(cohort(n_patients=24, effect=0.5), [arm(epochs=2)], Path({folder!r}), 4, 3)
+table.to_csv(Path({folder!r}) / "predictions.csv", index=False)
+"""
+
+
+def start(folder) -> subprocess.Popen:
+    """The cross-validation of `SCRIPT` in a process group of its own."""
+    code = SCRIPT.format(tests=str(Path(__file__).parent), folder=str(folder))
+    return subprocess.Popen([sys.executable, "-c", code], start_new_session=True)
+
+
+def wait_for_fits(folder, n, patience=120):
+    for _ in range(10 * patience):
+        if len(list(folder.glob("*-r*-f*.npz"))) >= n:
+            return
+        time.sleep(0.1)
+    raise TimeoutError(f"fewer than {n} fits in {folder} after {patience} s")
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no SIGKILL")
+def test_a_killed_run_continues_and_ends_as_if_it_had_not_been(tmp_path):
+    whole = start(tmp_path / "whole")
+    assert whole.wait(300) == 0
+    killed = start(tmp_path / "killed")
+    wait_for_fits(tmp_path / "killed", 3)
+    os.killpg(killed.pid, signal.SIGKILL)
+    killed.wait()
+    done = stamps(tmp_path / "killed")
+    assert 3 <= len(list((tmp_path / "killed").glob("*.npz"))) < 12
+    assert not (tmp_path / "killed" / "predictions.csv").exists()
+    assert start(tmp_path / "killed").wait(300) == 0
+    assert all(stamps(tmp_path / "killed").get(file, stamp) == stamp for file, stamp in done.items())
+    expected = (tmp_path / "whole" / "predictions.csv").read_bytes()
+    assert (tmp_path / "killed" / "predictions.csv").read_bytes() == expected
+
+
+def test_the_second_run_in_a_folder_says_so_and_harms_nothing(tmp_path):
+    data = cohort(n_patients=8)
+    holder = "from radiogen_utils.project import *; import sys, time\nwith exclusive(Path(sys.argv[1])): print('in', flush=True); time.sleep(600)"
+    first = subprocess.Popen([sys.executable, "-c", holder, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    assert first.stdout.readline() == "in\n"
+    with pytest.raises(FolderInUse, match="in use by another run"):
+        cross_validation.cross_validate(data, [arm(epochs=1)], tmp_path, folds=2)
+    assert not list(tmp_path.glob("*.npz"))
+    first.kill()
+    first.wait()
+    with exclusive(tmp_path):
+        pass  # the system has given the folder back
+
+
+def test_a_worker_with_other_code_refuses():
+    data = cohort(n_patients=8)
+    study = cross_validation.Study(data, np.zeros((1, len(data.table)), int), {("scratch", "compact"): None}, 0, "other")
+    with pytest.raises(RuntimeError, match="another version of radiogen_utils or torch"):
+        study.fit(arm(), [(0, 0)])
+
+
+@pytest.fixture
+def cluster(tmp_path):
+    """Address of a real Dask scheduler, and two worker processes of one thread."""
+    pytest.importorskip("distributed", reason="Dask is not installed")
+    import json
+
+    address_file, processes = tmp_path / "scheduler.json", []
+
+    def launch(*arguments):
+        command = [sys.executable, "-m", "dask", *arguments, "--no-dashboard", "--scheduler-file", str(address_file)]
+        log = open(tmp_path / f"{arguments[0]}-{len(processes)}.log", "w")
+        processes.append(subprocess.Popen(command, stdout=log, stderr=log, cwd=tmp_path))
+
+    launch("scheduler", "--port", "0", "--host", "127.0.0.1")
+    for _ in range(300):
+        if address_file.exists() and address_file.read_text().strip().endswith("}"):
+            break
+        time.sleep(0.1)
+    for _ in range(2):
+        launch("worker", "--nthreads", "1", "--no-nanny")
+    yield json.loads(address_file.read_text())["address"], processes[1:]
+    for process in reversed(processes):
+        process.kill()
+        process.wait()
+
+
+def test_dask_workers_one_of_them_killed_give_the_same_predictions(cluster, tmp_path):
+    from threading import Thread
+
+    address, workers = cluster
+    data, settings = cohort(n_patients=24, effect=0.5), [arm(epochs=2)]
+    local = cross_validation.cross_validate(data, settings, tmp_path / "local", 4, 3)
+
+    with cross_validation.connect(address) as client:
+        client.wait_for_workers(2, timeout=60)
+
+    def kill_one():
+        wait_for_fits(tmp_path / "dask", 3)
+        workers[0].kill()
+
+    killer = Thread(target=kill_one)
+    killer.start()
+    spread = cross_validation.cross_validate(data, settings, tmp_path / "dask", 4, 3, scheduler=address)
+    killer.join()
+    assert workers[0].wait(10) != 0 and workers[1].poll() is None
+    pd.testing.assert_frame_equal(spread, local, check_exact=True)
+
+
+def test_nobody_at_the_scheduler_s_address(monkeypatch):
+    pytest.importorskip("distributed", reason="Dask is not installed")
+    monkeypatch.setattr(cross_validation, "SCHEDULER_PATIENCE", 2)
+    with pytest.raises(SchedulerError, match="no Dask scheduler answers at tcp://127.0.0.1:9"):
+        cross_validation.connect("tcp://127.0.0.1:9")
+    with pytest.raises(SchedulerError, match="no Dask scheduler answers at nonsense"):
+        cross_validation.connect("nonsense://x")
+
+
+def test_without_dask_the_command_that_installs_it_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(SchedulerError, match="cluster"):
+        cross_validation.connect("tcp://127.0.0.1:9")
