@@ -1,4 +1,4 @@
-# make figures | test | lab | report        (DATA, PRETRAINING, PROFILE, OUT: see README.md)
+# make figures | test | lab | report | bench        (DATA, PRETRAINING, PROFILE, OUT: see README.md)
 PYTHON ?= python3
 DATA ?= auto
 PRETRAINING ?= auto
@@ -8,7 +8,7 @@ OUT ?= runs/$(PROFILE)
 BIN := .venv/bin
 STAMP := .venv/installed
 
-.PHONY: figures test lab report clean
+.PHONY: figures test lab report bench clean
 
 figures: $(STAMP)
 	$(BIN)/python -m radiogen_utils run --data "$(DATA)" --pretraining "$(PRETRAINING)" --profile "$(PROFILE)" --out "$(OUT)" --publish
@@ -22,6 +22,11 @@ lab: $(STAMP)
 # The executed notebooks of the last run as web pages.
 report: $(STAMP)
 	$(BIN)/jupyter nbconvert --to html --output-dir "$(OUT)/html" "$(OUT)"/notebooks/*.ipynb
+
+# Speed and memory, as ratios; needs one more package, MONAI, to compare with.
+bench: $(STAMP)
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt -e ".[bench]"
+	$(BIN)/python benchmarks/run.py --data "$(DATA)"
 
 clean:
 	rm -rf .venv runs

@@ -15,9 +15,13 @@ import os
 import re
 import zipfile
 import zlib
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Any
 
+import numpy as np
 import pandas as pd
 from PIL import Image
 
@@ -72,6 +76,16 @@ class Archive:
             return [f"{folder.name}/{file.name}" for folder in folders for file in os.scandir(folder.path)]
         names = (name[len(self._prefix) :] for name in self._zip.namelist() if name.startswith(self._prefix))
         return [name for name in names if name.count("/") == 1 and not name.endswith("/")]
+
+    def fingerprint(self) -> str:
+        """Digest that changes when a file does, found without reading any: for what is kept from one run to the next.
+
+        It goes by the names, sizes and checksums that a zip lists, or the names, sizes and times of a folder's files.
+        """
+        if self._zip is not None:
+            return digest(*((info.filename, info.file_size, info.CRC) for info in self._zip.infolist()))
+        files = (Path(self.root, name) for name in ("data.csv", *sorted(self.names())))
+        return digest(*((str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files))
 
     def read(self, name: str) -> bytes:
         """Content of one file, named relative to the root.
@@ -129,6 +143,7 @@ class Scan:
         manifest: see `data.manifest`.
         without_slices: patients in the table that have no slice, as in a partial archive.
         problems: one line each.
+        visited: case -> what `visit` returned; without the cases that have a problem.
     """
 
     names: dict[tuple[str, int], tuple[str, str]]
@@ -137,10 +152,19 @@ class Scan:
     manifest: pd.DataFrame
     without_slices: list[str]
     problems: list[str]
+    visited: dict[str, Any]
 
 
-def scan(archive: Archive, decode_images: bool = False) -> Scan:
-    """Read the table, every mask and the tumour-bearing images; with `decode_images`, read and decode every image.
+Visit = Callable[[list[tuple[np.ndarray, np.ndarray]]], Any]
+"""Function of a case's tumour-bearing slices: image (H, W, 3) uint8 and mask (H, W) bool of each."""
+
+
+def scan(archive: Archive, decode_images: bool = False, visit: Visit | None = None) -> Scan:
+    """Read the table, every mask and the tumour-bearing images, several cases at a time.
+
+    Args:
+        decode_images: read and decode every image.
+        visit: called for every case in the same pass, so that nothing is read twice.
 
     Raises:
         CohortError: the table has no usable header, or there is no slice at all.
@@ -150,11 +174,17 @@ def scan(archive: Archive, decode_images: bool = False) -> Scan:
     numbers = {}
     for case, number in names:
         numbers.setdefault(case, []).append(number)
-    folders, rows, manifest = {}, [], {}
-    for case in numbers:
+    folders, rows, manifest, visited = {}, [], {}, {}
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # unpacking and decoding happen outside Python's lock
+        read = pool.map(
+            lambda case: _read_case(archive, [names[case, n] for n in numbers[case]], decode_images, visit), numbers
+        )
+        read = dict(zip(numbers, read))
+    for case, (pixels, sha256, found, result) in read.items():
         patient = patient_of(case)
-        pixels, sha256, found = _read_case(archive, [names[case, n] for n in numbers[case]], decode_images)
         problems += found
+        if not found:
+            visited[case] = result
         if not (any(pixels) or found):
             problems.append(f"{patient}: no tumour pixel in any mask; check its masks, or remove its folder")
         if patient not in table.index:
@@ -173,6 +203,7 @@ def scan(archive: Archive, decode_images: bool = False) -> Scan:
         manifest=pd.DataFrame.from_dict(manifest, "index", columns=["tumour_slices", "sha256"]).rename_axis("patient"),
         without_slices=sorted(table.index.difference(patients.index)),
         problems=problems,
+        visited=visited,
     )
 
 
@@ -237,9 +268,9 @@ def _find_slices(archive, problems):
     return {key: (images[key], masks[key]) for key in keys}
 
 
-def _read_case(archive, names, decode_images):
-    """Tumour pixels of each slice, hash of the tumour-bearing files (see `data.manifest`), problems."""
-    pixels, hashed, problems = [], [], []
+def _read_case(archive, names, decode_images, visit):
+    """Tumour pixels of each slice, hash of the tumour-bearing files (see `data.manifest`), problems, `visit`'s result."""
+    pixels, hashed, problems, pairs = [], [], [], []
     for image_name, mask_name in names:
         mask, count = None, 0
         try:
@@ -254,9 +285,11 @@ def _read_case(archive, names, decode_images):
             image_file = archive.read(image_name)
             if count:
                 hashed += [image_name, image_file, mask_file]
-            image = open_image(image_file, image_name, decode_images)
+            image = open_image(image_file, image_name, decode_images or visit is not None)
             if mask is not None:
                 check_size(image, mask, mask_name)
+            if visit is not None and count:
+                pairs.append((np.array(image), np.array(mask) > 0))
         except CohortError as error:
             problems.append(str(error))
-    return pixels, digest(*hashed), problems
+    return pixels, digest(*hashed), problems, None if visit is None or problems else visit(pairs)

@@ -9,12 +9,13 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import requests
 
-from .archive import Archive, CohortError, check_size, open_image, open_mask, scan
+from .archive import Archive, CohortError, Visit, check_size, open_image, open_mask, scan
 from .project import digest, project_root
 
 SEQUENCES = ("pre-contrast", "FLAIR", "post-contrast")
@@ -150,12 +151,14 @@ class Cohort:
             `tumour_pixels` (int).
         digest: SHA-256 over table and tumour-bearing files, the provenance of results. A folder and its zip have the
             same, with or without the slices that bear no tumour.
+        visited: case -> what `open_cohort`'s `visit` returned.
     """
 
     path: Path
     patients: pd.DataFrame
     slices: pd.DataFrame
     digest: str
+    visited: dict[str, Any] = field(repr=False)
     _archive: Archive = field(repr=False)
     _names: dict = field(repr=False)
 
@@ -195,22 +198,25 @@ class Cohort:
         return values.eq(positive).astype(float).where(values.notna())
 
 
-def open_cohort(path: str | Path) -> Cohort:
+def open_cohort(path: str | Path, visit: Visit | None = None) -> Cohort:
     """Open the cohort in a folder or zip.
 
     Reads every mask and every tumour-bearing image, once, and decodes the masks only. What can be wrong with an image
     beyond its header shows when it is read, or in `verify`.
 
+    Args:
+        visit: called with the decoded tumour-bearing slices of every case in the same pass.
+
     Raises:
         CohortError: there is no cohort; or the first problem, and how many more there are.
     """
     archive = Archive(Path(path))
-    found = scan(archive)
+    found = scan(archive, visit=visit)
     if found.problems:
         more = f" ({len(found.problems) - 1} more)" if len(found.problems) > 1 else ""
         raise CohortError(f"{found.problems[0]}{more}; to list everything: python -m radiogen_utils verify {path}")
     provenance = digest(found.patients.to_csv(), *found.manifest.sha256)
-    return Cohort(archive.path, found.patients, found.slices, provenance, archive, found.names)
+    return Cohort(archive.path, found.patients, found.slices, provenance, found.visited, archive, found.names)
 
 
 @dataclass(frozen=True)

@@ -60,10 +60,12 @@ def augment(images: torch.Tensor, parameters: torch.Tensor) -> torch.Tensor:
     levels = (levels**gamma * gain).clamp(max=1)
     images = levels.gather(1, images.flatten(1).long()).view(images.shape)
 
+    # Where each pixel comes from, in [-1, 1]. No translation: the patch is centred on the tumour.
+    y, x = (((2 * torch.arange(n, device=images.device) + 1) / n - 1) for n in images.shape[2:])
     cosine, sine = zoom * angle.cos(), zoom * angle.sin()
-    theta = torch.cat([flip_x * cosine, -flip_x * sine, flip_y * sine, flip_y * cosine], 1).view(-1, 2, 2)
-    theta = functional.pad(theta, (0, 1))  # no translation: the patch is centred on the tumour
-    grid = functional.affine_grid(theta, list(images.shape), align_corners=False)
+    grid = torch.empty(len(images), len(y), len(x), 2, device=images.device)
+    torch.add((flip_x * cosine * x)[:, None, :], (-flip_x * sine * y)[:, :, None], out=grid[..., 0])
+    torch.add((flip_y * sine * x)[:, None, :], (flip_y * cosine * y)[:, :, None], out=grid[..., 1])
     return functional.grid_sample(images, grid, align_corners=False)
 
 

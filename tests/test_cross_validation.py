@@ -224,7 +224,9 @@ def test_the_second_run_in_a_folder_says_so_and_harms_nothing(tmp_path):
 
 def test_a_worker_with_other_code_refuses():
     data = cohort(n_patients=8)
-    study = cross_validation.Study(data, np.zeros((1, len(data.table)), int), {("scratch", "compact"): None}, 0, "other")
+    study = cross_validation.Study(
+        data, np.zeros((1, len(data.table)), int), {("scratch", "compact"): None}, 0, "other"
+    )
     with pytest.raises(RuntimeError, match="another version of radiogen_utils or torch"):
         study.fit(arm(), [(0, 0)])
 

@@ -537,3 +537,15 @@ def test_real_missing_sequences_are_copies_of_flair(real_cohort):
     images = [real_cohort.read(row.case, row.slice)[0] for row in middle.itertuples()]
     assert sum(np.array_equal(image[..., 0], image[..., 1]) for image in images) == 6
     assert sum(np.array_equal(image[..., 2], image[..., 1]) for image in images) == 10
+
+
+def test_the_fingerprint_changes_with_any_file_of_a_folder_or_zip(tiny_cohort, zip_of):
+    from radiogen_utils.archive import Archive
+
+    folder = tiny_cohort()
+    found = [(Archive(folder).fingerprint(), Archive(zip_of(folder)).fingerprint())]
+    assert found[0] == (Archive(folder).fingerprint(), Archive(zip_of(folder)).fingerprint())
+    for file in (next(folder.rglob("*_6.tif")), next(folder.rglob("*_6_mask.tif")), next(folder.rglob("data.csv"))):
+        file.write_bytes(file.read_bytes() + b" ")
+        found.append((Archive(folder).fingerprint(), Archive(zip_of(folder)).fingerprint()))
+    assert len({a for a, _ in found}) == len({b for _, b in found}) == 4

@@ -1,6 +1,8 @@
 """The command line: what it refuses, what it checks, what it publishes."""
 
 import json
+import subprocess
+import sys
 
 import nbformat
 import pandas as pd
@@ -120,6 +122,26 @@ def test_verify_lists_all_problems_and_fails(tiny_cohort, capsys):
     assert error("verify", folder) == "2 problems"
     assert capsys.readouterr().out.count("image without mask") == 2
     command.main(["verify", str(tiny_cohort(name="sound"))])
+
+
+def test_a_second_run_in_the_same_folder_says_so(course):
+    from radiogen_utils.project import exclusive
+
+    out = course({"01_a": ("pass", [])})
+    with exclusive(out):
+        script = f"from radiogen_utils import __main__ as c; c.main(['run', '--data', 'phantom', '--out', {str(out)!r}])"
+        second = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert second.returncode == 1 and "in use by another run" in second.stderr and "Traceback" not in second.stderr
+
+
+def test_a_scheduler_that_does_not_answer_is_told_before_anything_runs(course, monkeypatch):
+    pytest.importorskip("distributed", reason="Dask is not installed")
+    from radiogen_utils import cross_validation
+
+    monkeypatch.setattr(cross_validation, "SCHEDULER_PATIENCE", 2)
+    out = course({"01_a": ("pass", [])})
+    assert "no Dask scheduler answers" in error("run", "--out", out, "--scheduler", "tcp://127.0.0.1:9")
+    assert not (out / "notebooks").exists()
 
 
 SECTIONS = {

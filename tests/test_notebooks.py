@@ -2,6 +2,9 @@
 
 import json
 import shutil
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pandas as pd
@@ -10,8 +13,8 @@ from PIL import Image
 from sklearn.metrics import roc_auc_score
 
 from radiogen_utils import __main__ as command
-from radiogen_utils import models, patches, training
-from radiogen_utils.data import find_cohort, open_cohort
+from radiogen_utils import cross_validation, models, patches
+from radiogen_utils.data import find_cohort
 from radiogen_utils.pretraining import find_slices
 from radiogen_utils.project import PROFILES, Run
 
@@ -44,7 +47,7 @@ def test_executed_notebooks_have_no_warning_or_error(run):
 
 def test_predictions_are_complete(run):
     table = pd.read_csv(run / "predictions.csv")
-    assert list(table) == training.PREDICTION_COLUMNS
+    assert list(table) == cross_validation.PREDICTION_COLUMNS
     profile = PROFILES["smoke"]
     sizes = table.groupby(["arm", "backbone", "repeat"]).patient.agg(["size", "nunique"])
     assert len(sizes) == 5 and (sizes == profile.phantom_patients).all().all()
@@ -65,11 +68,27 @@ def test_smoke_auc_is_well_above_chance_and_results_match_predictions(run):
 
 
 def test_a_repeated_run_keeps_the_fits(run):
-    fits = {file: file.stat().st_mtime_ns for file in (run / "fits").iterdir()}
+    fits = {file: file.stat().st_mtime_ns for file in (run / "fits").iterdir() if file.name != ".lock"}
     before = (run / "predictions.csv").read_bytes()
     command.main(["run", "--data", "phantom", "--profile", "smoke", "--out", str(run)])
-    assert {file: file.stat().st_mtime_ns for file in (run / "fits").iterdir()} == fits
+    assert {file: file.stat().st_mtime_ns for file in (run / "fits").iterdir() if file.name != ".lock"} == fits
     assert (run / "predictions.csv").read_bytes() == before
+
+
+def test_a_killed_run_continues_to_the_same_predictions(run, tmp_path):
+    """The command line dies at once; its kernel a moment later, when it finds itself alone."""
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy, ignore=shutil.ignore_patterns("fits", "predictions.csv", ".lock"))
+    arguments = ["run", "--only", "04", "--profile", "smoke", "--out", str(copy)]
+    process = subprocess.Popen([sys.executable, "-m", "radiogen_utils", *arguments], stdout=subprocess.DEVNULL)
+    while len(list(copy.glob("fits/*.npz"))) < 3:
+        assert process.poll() is None
+        time.sleep(0.1)
+    process.kill()
+    process.wait()
+    assert len(list(copy.glob("fits/*.npz"))) < 20 and not (copy / "predictions.csv").exists()
+    command.main(arguments)
+    assert (copy / "predictions.csv").read_bytes() == (run / "predictions.csv").read_bytes()
 
 
 @pytest.mark.skipif(find_slices("auto") is not None, reason="glioblastoma slices lie in data/ and would be used")
@@ -94,9 +113,9 @@ def test_files_of_another_cohort_are_not_mixed(run, tmp_path):
 
 def test_without_any_effect_the_auc_is_one_half(tmp_path):
     profile = PROFILES["smoke"]
-    data = patches.build_patches(open_cohort(find_cohort("phantom-null", 60, profile.seed)))
-    arm = training.Arm("scratch", "compact", profile.compact)
-    table = training.cross_validate(data, [arm], tmp_path, folds=profile.folds, repeats=2)
+    data = patches.build_patches(find_cohort("phantom-null", 60, profile.seed))
+    arm = cross_validation.Arm("scratch", "compact", profile.compact)
+    table = cross_validation.cross_validate(data, [arm], tmp_path, folds=profile.folds, repeats=2)
     areas = [roc_auc_score(group.y_true, group.score) for _, group in table.groupby("repeat")]
     # 13 against 47 patients at random: standard error 0.09, hardly less for two repeats of the same patients; two of them.
     assert abs(np.mean(areas) - 0.5) < 0.18

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from radiogen_utils import patches
 from radiogen_utils.archive import CohortError
@@ -111,7 +112,7 @@ def test_percentile_window_agrees_with_numpy_and_is_never_empty():
 
 def test_patches_of_a_cohort_are_its_tumour_slices(tiny_cohort):
     cohort = open_cohort(tiny_cohort(n_patients=6))
-    data = patches.build_patches(cohort)
+    data = patches.build_patches(cohort.path)
     assert data.table.groupby("patient").size().eq(3).all() and data.images.shape == (18, 3, 80, 80)
     assert data.labels.tolist() == [0, 0, 1, 1, 0, 0]  # XX_0001, XX_0003, XX_0005, YY_0002, …
     assert (
@@ -127,27 +128,27 @@ def test_patches_of_a_cohort_are_its_tumour_slices(tiny_cohort):
 
 
 def test_a_patients_patches_do_not_depend_on_other_slices_or_patients(tiny_cohort):
-    whole = patches.build_patches(open_cohort(tiny_cohort(n_patients=6)))
+    whole = patches.build_patches(tiny_cohort(n_patients=6))
     folder = tiny_cohort(n_patients=6, name="part")
     for file in folder.rglob("*_1*.tif"):
         if "_1.tif" in file.name or "_1_mask.tif" in file.name:
             file.unlink()  # the slice without tumour
-    partial = patches.build_patches(open_cohort(folder))
+    partial = patches.build_patches(folder)
     np.testing.assert_array_equal(whole.images, partial.images)
 
 
 def test_a_patient_without_the_label_is_left_out(tiny_cohort):
-    data = patches.build_patches(open_cohort(tiny_cohort(n_patients=4)), "RPPACluster", 2)
+    data = patches.build_patches(tiny_cohort(n_patients=4), "RPPACluster", 2)
     assert len(data.labels) == 3
 
 
 def test_unknown_cluster_column_is_named(tiny_cohort):
     with pytest.raises(CohortError, match="COCCluster"):
-        patches.build_patches(open_cohort(tiny_cohort()), "NoSuchCluster")
+        patches.build_patches(tiny_cohort(), "NoSuchCluster")
 
 
 def test_saved_patches_come_back(tiny_cohort, tmp_path):
-    data = patches.build_patches(open_cohort(tiny_cohort()))
+    data = patches.build_patches(tiny_cohort())
     data.save(tmp_path / "patches.npz")
     back = patches.Patches.load(tmp_path / "patches.npz")
     np.testing.assert_array_equal(back.images, data.images)
@@ -158,12 +159,34 @@ def test_saved_patches_come_back(tiny_cohort, tmp_path):
     np.testing.assert_array_equal(back.sequences(("FLAIR",))[:, 0], data.images[:, SEQUENCES.index("FLAIR")])
 
 
+def test_patches_are_kept_until_archive_label_or_code_change(tiny_cohort, zip_of, tmp_path, monkeypatch):
+    folder, file = tiny_cohort(n_patients=6), tmp_path / "patches.npz"
+    archive = zip_of(folder)
+    first = patches.keep_patches(file, archive)
+    built = []
+    build = patches.build_patches
+    monkeypatch.setattr(patches, "build_patches", lambda *arguments: built.append(1) or build(*arguments))
+    kept = patches.keep_patches(file, archive)
+    assert not built and np.array_equal(kept.images, first.images) and kept.table.equals(first.table)
+    assert patches.keep_patches(file, archive, "COCCluster", 3).labels.sum() == 2 and len(built) == 1
+    patches.keep_patches(file, archive)
+    image = next(folder.rglob("*_10.tif"))
+    Image.fromarray(255 - np.asarray(Image.open(image))).save(image)
+    changed = patches.keep_patches(file, zip_of(folder))
+    assert len(built) == 3 and not np.array_equal(changed.images, first.images)
+    file.write_bytes(file.read_bytes()[:1000])
+    assert np.array_equal(patches.keep_patches(file, archive).images, changed.images) and len(built) == 4
+    monkeypatch.setattr(patches, "CODE", "other")
+    patches.keep_patches(file, archive)
+    assert len(built) == 5
+
+
 def test_the_published_slices_and_sizes_of_the_real_cohort(real_cohort):
     known = set(zip(real_cohort.slices.case, real_cohort.slices.slice))
     assert {item for row in FIGURE1.values() for item in row} <= known
     for cluster, row in FIGURE1.items():
         names = [case[:12] for case, _ in row]
         assert real_cohort.patients.COCCluster[names].eq(cluster).all()
-    data = patches.build_patches(real_cohort)
+    data = patches.build_patches(real_cohort.path)
     assert len(data.table) == 1373 and data.labels.sum() == 24 and data.labels.size == 110
     assert round(data.table.exceeds.mean(), 2) == 0.28

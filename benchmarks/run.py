@@ -1,0 +1,295 @@
+"""Measure the course's speed: `make bench`, minutes on two cores.
+
+Every figure that matters is a ratio of two things measured in this run, turn by turn, and the median over the turns, because
+the speed of a shared machine changes from minute to minute. Each section has a process of its own, so that its peak
+memory is its own.
+"""
+
+import argparse
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import zipfile
+from dataclasses import replace
+from io import BytesIO
+from pathlib import Path
+
+import joblib
+import numpy as np
+import pandas as pd
+import torch
+from PIL import Image
+
+from radiogen_utils import cross_validation, evaluation, figures, heatmaps, models, patches, training
+from radiogen_utils.archive import Archive
+from radiogen_utils.data import find_cohort
+from radiogen_utils.project import PROFILES, project_root
+
+CORES = joblib.cpu_count(only_physical_cores=True)
+SETTINGS = replace(PROFILES["standard"].compact, epochs=1)
+TURNS = 5
+
+
+def interleave(contenders: dict, turns: int = TURNS) -> dict[str, list[float]]:
+    """Let the contenders take turns; after one turn each that does not count."""
+    for turn in contenders.values():
+        turn()
+    results = {name: [] for name in contenders}
+    for _ in range(turns):
+        for name, turn in contenders.items():
+            results[name].append(turn())
+    return results
+
+
+def ratio(results, above, below) -> float:
+    """Median over the turns of one contender's figure over another's."""
+    return statistics.median(a / b for a, b in zip(results[above], results[below]))
+
+
+def seconds(function, *arguments) -> float:
+    start = time.perf_counter()
+    function(*arguments)
+    return time.perf_counter() - start
+
+
+def medians(results, digits=0) -> dict:
+    return {name: round(statistics.median(values), digits) for name, values in results.items()}
+
+
+# Training
+
+
+def limit(images, labels) -> float:
+    """Patches a second of the same network stepping again and again on one resident batch, on one core."""
+    torch.set_num_threads(1)
+    torch.set_flush_denormal(True)
+    size = SETTINGS.batch_size
+    batch = (torch.from_numpy(images[:size]) / 255).contiguous(memory_format=torch.channels_last)
+    targets = torch.from_numpy(labels[:size]).float()
+    model = models.create("compact").to(memory_format=torch.channels_last).train()
+    optimizer = torch.optim.AdamW(model.parameters(), 1e-3, fused=True)
+    steps = len(images) // size
+    start = time.perf_counter()
+    for _ in range(steps):
+        with training.autocast(SETTINGS):
+            logits = model(batch).float()[:, 0]
+        loss = torch.nn.functional.binary_cross_entropy_with_logits(logits, targets)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return steps * size / (time.perf_counter() - start)
+
+
+def loop(images, labels) -> float:
+    """Patches a second of the course's loop, real augmentation included, on one core."""
+    torch.set_num_threads(1)
+    steps = len(images) // SETTINGS.batch_size
+    start = time.perf_counter()
+    training.fit([models.create("compact")], images.copy(), labels, np.ones((1, len(images))), SETTINGS, [0])
+    return steps * SETTINGS.batch_size / (time.perf_counter() - start)
+
+
+def train(path) -> dict:
+    """The course's loop against its limit, and against what a user would write instead."""
+    import rivals
+
+    data = patches.build_patches(path)
+    images, labels = data.sequences(("FLAIR",)), data.table.label.to_numpy()
+    one_core = interleave({"limit": lambda: limit(images, labels), "course": lambda: loop(images, labels)})
+    with tempfile.TemporaryDirectory() as unpacked, joblib.Parallel(CORES) as parallel:
+        archive, folder = Archive(path), Path(unpacked)
+        for row in data.table.itertuples():
+            (folder / row.case).mkdir(exist_ok=True)
+            for name in (f"{row.case}/{row.case}_{row.slice}.tif", f"{row.case}/{row.case}_{row.slice}_mask.tif"):
+                (folder / name).write_bytes(archive.read(name))
+        size = SETTINGS.batch_size
+        others = {
+            "TIFF files + scikit-image": rivals.Loop(rivals.TiffSlices(folder, data.table), CORES, size),
+            "torchvision v2": rivals.Loop(rivals.Transformed(images, labels), CORES, size),
+            "MONAI CacheDataset": rivals.Loop(rivals.monai_cached(images, labels), CORES, size),
+        }
+        contenders = {"course": lambda: sum(parallel(joblib.delayed(loop)(images, labels) for _ in range(CORES)))}
+        contenders |= {name: other.turn for name, other in others.items()}
+        all_cores = interleave(contenders, turns=3)
+    return {
+        "patches/s on one core": medians(one_core),
+        "course / limit": ratio(one_core, "course", "limit"),
+        f"patches/s on {CORES} cores": medians(all_cores),
+        "course / other": {name: ratio(all_cores, "course", name) for name in others},
+    }
+
+
+# Archive to patches
+
+
+def bare(path, table) -> None:
+    """Read and decode the tumour-bearing TIFFs and do nothing with them."""
+    archive = Archive(path)
+    for row in table.itertuples():
+        for ending in ("", "_mask"):
+            np.array(Image.open(BytesIO(archive.read(f"{row.case}/{row.case}_{row.slice}{ending}.tif"))))
+
+
+def prepare(path) -> dict:
+    """Archive to patches against reading and decoding alone, and the second time."""
+    table = patches.build_patches(path).table
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "patches.npz")
+
+        def first():
+            file.unlink(missing_ok=True)
+            return len(table) / seconds(patches.keep_patches, file, path)
+
+        results = interleave(
+            {
+                "reading and decoding": lambda: len(table) / seconds(bare, path, table),
+                "first time": first,
+                "second time": lambda: len(table) / seconds(patches.keep_patches, file, path),
+            }
+        )
+    return {
+        "slices/s": medians(results),
+        "first time / reading and decoding": ratio(results, "first time", "reading and decoding"),
+        "time saved the second time": 1 - ratio(results, "first time", "second time"),
+    }
+
+
+# Heatmaps and figures
+
+
+def draw(path) -> dict:
+    """Heatmaps in batches against one by one; Figure 2 and its table from the committed predictions."""
+    images = patches.build_patches(path).sequences(("FLAIR",))[:128]
+    network = models.create("compact")
+    results = interleave(
+        {
+            "batched": lambda: len(images) / seconds(heatmaps.grad_cam, network, images),
+            "one by one": lambda: len(images) / seconds(heatmaps.grad_cam, network, images, 1),
+        }
+    )
+    predictions = pd.read_csv(project_root() / "figures" / "predictions.csv")
+
+    def figure():
+        figures.figure2(predictions, evaluation.auc_table(predictions), ("gbm", "compact"))
+
+    return {
+        "heatmaps/s": medians(results),
+        "batched / one by one": ratio(results, "batched", "one by one"),
+        "seconds of Figure 2 from committed predictions": statistics.median(seconds(figure) for _ in range(3)),
+    }
+
+
+# Growth with the number of patients
+
+
+def grow(path) -> dict:
+    """Time for a quarter, a half and all of the patients; 1 is exactly linear."""
+    data = patches.build_patches(path)
+    archive, patients = Archive(path), list(data.labels.index)
+    shares = (0.25, 0.5, 1)
+    with tempfile.TemporaryDirectory() as folder:
+        subsets = {}
+        for share in shares:
+            chosen = set(patients[:: round(1 / share)])
+            rows = data.table.patient.isin(chosen).to_numpy()
+            part = Path(folder, f"{share}.zip")
+            with zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED) as file:
+                file.writestr("data.csv", archive.read("data.csv"))
+                for row in data.table[rows].itertuples():
+                    for ending in ("", "_mask"):
+                        name = f"{row.case}/{row.case}_{row.slice}{ending}.tif"
+                        file.writestr(name, archive.read(name))
+            subsets[share] = (part, data.sequences(("FLAIR",))[rows], data.table.label.to_numpy()[rows])
+        preparing = interleave({s: lambda s=s: seconds(patches.build_patches, subsets[s][0]) for s in shares})
+        fitting = interleave({s: lambda s=s: seconds(loop, *subsets[s][1:]) for s in shares})
+    size = {share: len(images) for share, (_, images, _) in subsets.items()}
+
+    def linear(results):
+        return {f"{s:.0%} of the patients": ratio(results, s, 1) * size[1] / size[s] for s in shares[:-1]}
+
+    return {"time per slice, over that of all: preparing": linear(preparing), "training": linear(fitting)}
+
+
+# GPU
+
+
+def gpu(path) -> dict:
+    """A whole arm of the compact network, ten folds and five repeats, together and one after the other."""
+    if training.device().type != "cuda":
+        return {"skipped": "no GPU here"}
+    data = patches.build_patches(path)
+    settings = PROFILES["paper"].compact
+    arm = cross_validation.Arm("scratch", "compact", settings)
+    patient = data.table.patient
+    splits = [patient.map(cross_validation.assign_folds(data.labels, 10, seed)) for seed in range(5)]
+    study = cross_validation.Study(data, np.stack(splits), {("scratch", "compact"): None}, 0)
+    fits = list(np.ndindex(5, 10))
+    study.fit(arm, fits[:1])
+    results = interleave(
+        {
+            "together": lambda: seconds(study.fit, arm, fits),
+            "one after the other": lambda: seconds(lambda: [study.fit(arm, [fit]) for fit in fits[:5]]) * 10,
+        },
+        turns=2,
+    )
+    return {
+        "device": torch.cuda.get_device_name(),
+        "seconds of 50 fits": medians(results, 1),
+        "speed-up": ratio(results, "one after the other", "together"),
+    }
+
+
+SECTIONS = {"training": train, "archive": prepare, "drawing": draw, "growth": grow, "gpu": gpu}
+
+
+def run_section(name: str, path: Path) -> dict:
+    """One section in a process of its own."""
+    command = [sys.executable, __file__, "--data", str(path), "--section", name]
+    start = time.perf_counter()
+    printed = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+    return json.loads(printed.splitlines()[-1]) | {"seconds": round(time.perf_counter() - start)}
+
+
+def lines(values: dict, indent: str = ""):
+    """Nested results as lines of text."""
+    for name, value in values.items():
+        if isinstance(value, dict):
+            yield f"{indent}{name}"
+            yield from lines(value, indent + "  ")
+        else:
+            yield (
+                f"{indent}{name:<{60 - len(indent)}}{value:>12.2f}"
+                if isinstance(value, float)
+                else f"{indent}{name:<{60 - len(indent)}}{value!s:>12}"
+            )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", default="auto", help="the cohort, as for `python -m radiogen_utils run`")
+    parser.add_argument("--out", type=Path, default=project_root() / "runs" / "bench.json", help="file of the results")
+    parser.add_argument("--section", choices=SECTIONS, help="one section only, its result as one line of JSON")
+    options = parser.parse_args()
+    keyword = options.data in ("auto", "phantom", "phantom-null")
+    path = find_cohort(options.data if keyword else Path(options.data).resolve())
+    if options.section:
+        result = SECTIONS[options.section](path)
+        own, children = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+        result["peak memory, MiB"] = round(max(own, children) / (1024 if sys.platform == "linux" else 1024**2))
+        print(json.dumps(result))
+        return
+    results = {"data": path.name, "cores": CORES, "torch": torch.__version__}
+    for name in SECTIONS:
+        results[name] = run_section(name, path)
+        print("\n".join(lines({name: results[name]})), flush=True)
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    options.out.write_text(json.dumps(results, indent=2) + "\n")
+    print(f"written: {options.out}")
+
+
+if __name__ == "__main__":
+    main()
