@@ -38,6 +38,7 @@ class Training:
     learning_rate: float
     batch_size: int = 32
     weight_decay: float = 1e-2
+    any_contrast: bool = False  # random intensity curves, where pretraining and target differ in sequence
     bf16: bool = False  # bfloat16 autocast where the processor has it; slower than float32 for depthwise convolutions
 
 
@@ -63,8 +64,8 @@ _STANDARD = Profile(
     seed=0,
     compact=Training(epochs=12, learning_rate=1e-3, bf16=True),
     imagenet=Training(epochs=8, learning_rate=3e-4),
-    pretraining=Training(epochs=12, learning_rate=1e-3, batch_size=64, bf16=True),
-    imagenet_pretraining=Training(epochs=6, learning_rate=1e-3, batch_size=64),
+    pretraining=Training(epochs=16, learning_rate=1e-3, batch_size=64, any_contrast=True, bf16=True),
+    imagenet_pretraining=Training(epochs=6, learning_rate=1e-3, batch_size=64, any_contrast=True),
     patches_per_slice=4,
     phantom_patients=110,
     phantom_cases=200,
@@ -77,7 +78,7 @@ PROFILES = {
         folds=4,
         compact=Training(epochs=12, learning_rate=1e-3, bf16=True),
         imagenet=Training(epochs=2, learning_rate=1e-3),
-        imagenet_pretraining=Training(epochs=1, learning_rate=1e-3, batch_size=64),
+        imagenet_pretraining=Training(epochs=1, learning_rate=1e-3, batch_size=64, any_contrast=True),
         patches_per_slice=2,
         phantom_patients=40,
         phantom_cases=40,

@@ -30,34 +30,46 @@ def device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def draw_augmentation(n: int, generator: torch.Generator) -> torch.Tensor:
+def draw_augmentation(n: int, generator: torch.Generator, any_contrast: bool = False) -> torch.Tensor:
     """Random parameters for `augment`: rotation up to 20°, zoom up to 10 %, flips, gamma and gain.
 
+    Args:
+        any_contrast: intensities follow a random rising or falling curve as well, so that a network cannot rely on what
+            is bright in one kind of image (Billot et al., Medical Image Analysis 2023;86:102789, go further and train
+            on images of random contrast only).
+
     Returns:
-        (n, 6) float32: angle in radians, zoom, horizontal and vertical flip (±1), gamma, gain.
+        (n, 10) float32: angle in radians, zoom, horizontal and vertical flip (±1), gamma, gain, and the curve's values
+        at the intensities 0, 1/3, 2/3 and 1.
     """
     low = torch.tensor([-np.pi / 9, 0.9, -1, -1, -0.25, 0.9])
     high = torch.tensor([np.pi / 9, 1.1, 1, 1, 0.25, 1.1])
     parameters = low + (high - low) * torch.rand(n, 6, generator=generator)
     parameters[:, 2:4] = torch.where(parameters[:, 2:4] < 0, -1.0, 1.0)
     parameters[:, 4] = torch.exp2(parameters[:, 4])
-    return parameters
+    curve = torch.linspace(0, 1, 4).repeat(n, 1)
+    if any_contrast:
+        rising = torch.rand(n, 4, generator=generator).sort(1).values
+        falls = torch.rand(n, 1, generator=generator) < 0.5
+        curve = torch.where(falls, rising.flip(1), rising)
+    return torch.cat([parameters, curve], 1)
 
 
 def augment(images: torch.Tensor, parameters: torch.Tensor) -> torch.Tensor:
     """Change brightness, then mirror, turn and zoom about the centre; every image by its own parameters.
 
     Args:
-        images: (N, C, H, W) uint8, 0 outside the tumour.
-        parameters: (N, 6) of `draw_augmentation`, on the same device.
+        images: (N, C, H, W) uint8, 0 outside the tumour; 0 stays 0.
+        parameters: (N, 10) of `draw_augmentation`, on the same device.
 
     Returns:
         (N, C, H, W) float32 in [0, 1].
     """
-    angle, zoom, flip_x, flip_y, gamma, gain = parameters.T[..., None]
-    # 256 powers an image instead of one a pixel.
-    levels = torch.arange(256, device=images.device) / 255
+    angle, zoom, flip_x, flip_y, gamma, gain = parameters[:, :6].T[..., None]
+    # 256 levels an image instead of one computation a pixel.
+    levels = functional.interpolate(parameters[:, None, 6:], 256, mode="linear", align_corners=True)[:, 0]
     levels = (levels**gamma * gain).clamp(max=1)
+    levels[:, 0] = 0
     images = levels.gather(1, images.flatten(1).long()).view(images.shape)
 
     # Where each pixel comes from, in [-1, 1]. No translation: the patch is centred on the tumour.
@@ -154,8 +166,8 @@ def fit_by_epoch(
         for network in networks:
             network.train()
         order = torch.stack([_order(own, steps * size, generator) for own, generator in zip(rows, generators)])
-        changes = torch.stack([draw_augmentation(steps * size, generator) for generator in generators])
-        order, changes = order.to(where), changes.to(where)
+        changes = [draw_augmentation(steps * size, generator, training.any_contrast) for generator in generators]
+        order, changes = order.to(where), torch.stack(changes).to(where)
         total = torch.zeros(len(networks), device=where)
         for chosen, change in zip(order.split(size, 1), changes.split(size, 1)):
             batches = augment(images[chosen.flatten()], change.flatten(0, 1))

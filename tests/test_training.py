@@ -29,8 +29,8 @@ def test_slices_weigh_alike_by_patient_and_class():
 
 def parameters(n, **changes):
     """Of an augmentation that changes nothing, but for `changes` by column."""
-    names = ["angle", "zoom", "flip_x", "flip_y", "gamma", "gain"]
-    neutral = torch.tensor([[0.0, 1, 1, 1, 1, 1]]).repeat(n, 1)
+    names = ["angle", "zoom", "flip_x", "flip_y", "gamma", "gain", "at 0", "at 1/3", "at 2/3", "at 1"]
+    neutral = torch.tensor([[0, 1, 1, 1, 1, 1, 0, 1 / 3, 2 / 3, 1]]).repeat(n, 1)
     for name, value in changes.items():
         neutral[:, names.index(name)] = value
     return neutral
@@ -51,6 +51,9 @@ def test_each_kind_of_augmentation_does_what_it_says():
     assert min((turned - plain.rot90(k, (2, 3))).abs().max() for k in (1, 3)) < 1e-3
     torch.testing.assert_close(training.augment(images, parameters(2, gamma=2)), plain**2, **close)
     torch.testing.assert_close(training.augment(images, parameters(2, gain=1.1)), (plain * 1.1).clamp(max=1), **close)
+    falling = parameters(2, **{"at 0": 1, "at 1/3": 2 / 3, "at 2/3": 1 / 3, "at 1": 0})
+    inverted = torch.where(images > 0, 1 - plain, 0)  # outside the tumour 0 stays 0
+    torch.testing.assert_close(training.augment(images, falling), inverted, **close)
 
 
 def test_augmentation_keeps_shape_range_and_an_empty_background():
@@ -79,10 +82,14 @@ def test_augmentation_mirrors_and_turns_but_does_not_shear():
 def test_drawn_parameters_stay_in_their_ranges_and_follow_the_seed():
     drawn = training.draw_augmentation(2000, torch.Generator().manual_seed(1))
     assert torch.equal(drawn, training.draw_augmentation(2000, torch.Generator().manual_seed(1)))
-    angle, zoom, flip_x, flip_y, gamma, gain = drawn.T
+    angle, zoom, flip_x, flip_y, gamma, gain = drawn[:, :6].T
     assert angle.abs().max() <= np.deg2rad(20) + 1e-6 and 0.9 <= zoom.min() and zoom.max() <= 1.1
     assert set(flip_x.tolist()) == set(flip_y.tolist()) == {-1.0, 1.0}
     assert 0.45 < (flip_x * flip_y > 0).float().mean() < 0.55  # independent: standard error 0.011
+    torch.testing.assert_close(drawn[:, 6:], parameters(2000)[:, 6:])  # the identity
+    curves = training.draw_augmentation(2000, torch.Generator().manual_seed(1), any_contrast=True)[:, 6:].diff(dim=1)
+    assert ((curves >= 0).all(1) | (curves <= 0).all(1)).all()
+    assert 0.45 < (curves >= 0).all(1).float().mean() < 0.55  # standard error 0.011
     assert 2**-0.25 <= gamma.min() and gamma.max() <= 2**0.25 and 0.9 <= gain.min() and gain.max() <= 1.1
 
 
