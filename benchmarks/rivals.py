@@ -1,7 +1,7 @@
 """What a user would write instead of the course's training loop: `Dataset`, `DataLoader`, one sample at a time.
 
-All train the same network on the same patches with the same batch size, loss, optimiser and augmentations (rotation up to
-20°, zoom up to 10 %, flips, gamma, gain), in the precision and memory layout that PyTorch takes by itself.
+All train the same network on the same patches with the same batch size, loss, optimiser and augmentations (rotation up
+to 20°, zoom up to 10 %, flips, gamma, gain), in the precision and memory layout that PyTorch takes by itself.
 """
 
 import time
@@ -20,7 +20,7 @@ from torchvision.transforms import v2  # after radiogen_utils.models, which mend
 
 
 class TiffSlices(Dataset):
-    """Reads a slice's two TIFF files at each access and changes it with scikit-image, as the author's segmentation code."""
+    """Reads a slice's two TIFF files at each access, changes it with scikit-image; so does the author's segmentation code."""
 
     def __init__(self, folder, table):
         self.files = [folder / row.case / f"{row.case}_{row.slice}" for row in table.itertuples()]

@@ -1,8 +1,8 @@
 """Measure the course's speed: `make bench`, minutes on two cores.
 
-Every figure that matters is a ratio of two things measured in this run, turn by turn, and the median over the turns, because
-the speed of a shared machine changes from minute to minute. Each section has a process of its own, so that its peak
-memory is its own.
+Every figure that matters is a ratio of two things measured in this run, turn by turn, and the median over the turns,
+because the speed of a shared machine changes from minute to minute. Each section has a process of its own, so that its
+peak memory is its own.
 """
 
 import argparse

@@ -269,7 +269,7 @@ def _find_slices(archive, problems):
 
 
 def _read_case(archive, names, decode_images, visit):
-    """Tumour pixels of each slice, hash of the tumour-bearing files (see `data.manifest`), problems, `visit`'s result."""
+    """Tumour pixels of each slice, hash of the tumour-bearing files (`data.manifest`), problems, `visit`'s result."""
     pixels, hashed, problems, pairs = [], [], [], []
     for image_name, mask_name in names:
         mask, count = None, 0

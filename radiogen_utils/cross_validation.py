@@ -1,7 +1,7 @@
 """Cross-validate many networks: on the cores of this machine, on its GPU, or on a Dask cluster.
 
 A fit is one arm, repeat and fold. Fits are independent. Whoever carries them out returns scores; the process that asked
-writes them into the run folder as they come, so that an interrupted cross-validation continues with the fits that are missing.
+writes them into the run folder as they come, so that an interrupted cross-validation continues with those missing.
 """
 
 import platform
@@ -52,7 +52,7 @@ class Arm:
 
     @property
     def name(self) -> str:
-        """The initialisation, and the sequences where they are not the article's: the column `arm` of the predictions."""
+        """The initialisation, and the sequences where they are not the article's; column `arm` of the predictions."""
         return "-".join([self.initialisation, *(self.sequences if self.sequences != ("FLAIR",) else ())])
 
     def initial(self) -> dict[str, np.ndarray] | None:
@@ -124,8 +124,8 @@ class Study:
 
         Returns:
             For each: repeat, fold, seconds, patient (names) and score (mean log-odds over the patient's tumour slices,
-            from the network that did not see the patient); and network, the state dict, for the heatmaps: of the compact
-            network in the first repeat, else `None`.
+            from the network that did not see the patient); and network, the state dict, for the heatmaps: of the
+            compact network in the first repeat, else `None`.
 
         Raises:
             RuntimeError: the code here is not the code that asked.
@@ -212,7 +212,7 @@ def cross_validate(
         n_missing = sum(map(len, missing.values()))
         if tables:
             print(f"{len(tables)} of {len(tables) + n_missing} fits are there already", flush=True)
-        results = _carry_out(study, missing, scheduler) if n_missing else ()
+        results = carry_out(study, missing, scheduler) if n_missing else ()
         for arm, result in progress(results, n_missing, "fit", _describe):
             _write(folder, study, arm, result)
             tables.append(_read(folder, study, arm, result["repeat"], result["fold"]))
@@ -223,7 +223,7 @@ def cross_validate(
     return table.sort_values(["number", "repeat", "fold", "patient"], ignore_index=True)[PREDICTION_COLUMNS]
 
 
-def _carry_out(study: Study, missing: dict[Arm, list], scheduler: str | None) -> Iterator[tuple[Arm, dict]]:
+def carry_out(study: Study, missing: dict[Arm, list], scheduler: str | None) -> Iterator[tuple[Arm, dict]]:
     """Do the missing fits (repeat, fold) of each arm; yields arm and result, as they are done."""
     on_gpu = scheduler is None and training.device().type == "cuda"
     # A compact network alone leaves a GPU idle most of the time, all folds and repeats of an arm together do not.

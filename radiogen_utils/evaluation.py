@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 from scipy import stats
+from scipy.special import expit
 from sklearn.metrics import roc_auc_score, roc_curve
 
 CONFIDENCE = 0.95
@@ -134,6 +135,103 @@ def roc_band(
         curves.append(np.interp(rates, false, true))
     low, high = np.percentile(curves, [50 * (1 - CONFIDENCE), 50 * (1 + CONFIDENCE)], axis=0)
     return low, high
+
+
+def sensitivity_at(
+    y_true, y_score, specificity: float, n_resamples: int = 2000, seed: int = 0
+) -> tuple[float, float, float]:
+    """Sensitivity where the ROC curve has a given specificity, with its 95 % bootstrap interval over patients.
+
+    The curve is read between its corners, as it is drawn.
+
+    Args:
+        specificity: in [0, 1].
+
+    Returns:
+        Sensitivity, low, high. Other arguments and errors as for `auc_ci`.
+    """
+    y_true, y_score = _check(y_true, y_score)
+    if not 0 <= specificity <= 1:
+        raise ValueError(f"specificity {specificity} is not in [0, 1]")
+
+    def read(counts):
+        false, true, _ = roc_curve(y_true, y_score, sample_weight=counts, drop_intermediate=False)
+        return float(np.interp(1 - specificity, false, true))
+
+    resampled = [read(counts) for counts in _resample(y_true, n_resamples, seed)]
+    return read(None), *_percentiles(resampled)
+
+
+def probabilities(log_odds, prevalence) -> np.ndarray:
+    """Probabilities of class 1 from the log-odds of a model for which both classes weighed the same.
+
+    Such a model answers as if half of the patients were positive; adding the log-odds of the true share undoes that
+    (Saerens et al., Neural Computation 2002, equation 2.4).
+
+    Args:
+        log_odds: (N,).
+        prevalence: share of class 1 among the training patients, one number or (N,).
+    """
+    prevalence = np.asarray(prevalence, float)
+    return expit(np.asarray(log_odds, float) + np.log(prevalence / (1 - prevalence)))
+
+
+def calibration(y_true, probability, bins: int = 5) -> pd.DataFrame:
+    """Predicted against observed share of class 1, in bins of equally many patients.
+
+    Returns:
+        One row a bin: patients, predicted (mean probability), observed (share of class 1), low, high (its 95 % Wilson
+        interval).
+    """
+    y_true, probability = _check(y_true, probability)
+    rows = []
+    for own in np.array_split(np.argsort(probability, kind="stable"), bins):
+        positives = int(y_true[own].sum())
+        interval = stats.binomtest(positives, len(own)).proportion_ci(CONFIDENCE, method="wilson")
+        rows.append((len(own), probability[own].mean(), positives / len(own), *interval))
+    return pd.DataFrame(rows, columns=["patients", "predicted", "observed", "low", "high"])
+
+
+def permutation_p(observed: float, permuted) -> float:
+    """One-sided p value of a statistic from its values under permuted labels.
+
+    The observed one counts as one of them, so that p is never 0 (Phipson and Smyth, 2010).
+    """
+    permuted = np.asarray(permuted, float)
+    if permuted.size == 0 or not np.isfinite(permuted).all():
+        raise ValueError("permuted statistics must be finite, at least one of them")
+    return float((1 + (permuted >= observed).sum()) / (1 + permuted.size))
+
+
+def holm(p_values) -> np.ndarray:
+    """p values adjusted for their number (Holm, Scand J Statist 1979;6:65–70), in the given order."""
+    p_values = np.asarray(p_values, float)
+    order = np.argsort(p_values)
+    adjusted = np.maximum.accumulate(p_values[order] * np.arange(len(order), 0, -1))
+    result = np.empty_like(p_values)
+    result[order] = np.minimum(adjusted, 1)
+    return result
+
+
+def by_group(y_true, y_score, group) -> pd.DataFrame:
+    """AUC within each group of patients, say each institution, and pooled within all.
+
+    Returns:
+        Indexed by group, "within groups" last: patients, positives, auc, low, high (DeLong). The last row's AUC counts
+        the pairs of a positive and another patient of the same group only, so that no difference between groups can
+        raise it; its interval is NaN. AUC and interval are NaN where a group lacks two patients of a class.
+    """
+    y_true, y_score = _check(y_true, y_score)
+    group = np.asarray(group)
+    rows, wins, pairs = {}, 0.0, 0
+    for name in np.unique(group):
+        own, score = y_true[group == name], y_score[group == name]
+        enough = min(own.sum(), (~own).sum()) >= 2
+        rows[name] = (len(own), own.sum(), *(delong_ci(own, score) if enough else [np.nan] * 3))
+        placements = _placements(own, score)
+        wins, pairs = wins + placements.sum(), pairs + placements.size
+    rows["within groups"] = (len(y_true), y_true.sum(), wins / pairs if pairs else np.nan, np.nan, np.nan)
+    return pd.DataFrame.from_dict(rows, "index", columns=["patients", "positives", "auc", "low", "high"])
 
 
 def patient_scores(predictions: pd.DataFrame, arm: str, backbone: str, repeat: int = 0) -> pd.DataFrame:

@@ -144,7 +144,7 @@ def figure2(predictions: pd.DataFrame, table: pd.DataFrame, main: tuple[str, str
         )
     right.set_yticks(range(len(entries)), [entry[0] for entry in reversed(entries)], fontsize=8)
     right.axvline(0.5, color="0.7", lw=1, ls="--")
-    right.set(xlabel="AUC with 95 % interval", xlim=(min(0.4, table.low.min()), 1))
+    right.set(xlabel="AUC with 95 % interval", xlim=(min(0.4, table.low.min() - 0.02), 1))
     sns.despine(figure)
     figure.tight_layout()
     return figure

@@ -134,7 +134,7 @@ def fit_by_epoch(
     """Train networks in place by AdamW with a one-cycle learning rate.
 
     Args:
-        networks: M of one architecture, with K outputs; K = 1 is trained with the logistic loss, K > 1 with cross-entropy.
+        networks: M of one architecture, with K outputs; K = 1: logistic loss, K > 1: cross-entropy.
         images: (N, C, H, W) uint8, shared by all.
         targets: (N,) 0 or 1 for K = 1; (N, K) probabilities of the classes for K > 1.
         weights: (M, N) weight of each image in each network's loss; an image of weight 0 is never shown to it.

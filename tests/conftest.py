@@ -1,5 +1,9 @@
-"""A tiny cohort that tests write themselves, and where the real data lie, if anywhere."""
+"""A tiny cohort that tests write themselves, where the real data lie, if anywhere, and a Dask cluster."""
 
+import json
+import subprocess
+import sys
+import time
 import zipfile
 from pathlib import Path
 
@@ -79,3 +83,27 @@ def real_cohort(real_archive):
     from radiogen_utils.data import open_cohort
 
     return open_cohort(real_archive)
+
+
+@pytest.fixture
+def cluster(tmp_path):
+    """Address of a real Dask scheduler, and two worker processes of one thread."""
+    pytest.importorskip("distributed", reason="Dask is not installed")
+    address_file, processes = tmp_path / "scheduler.json", []
+
+    def launch(*arguments):
+        command = [sys.executable, "-m", "dask", *arguments, "--no-dashboard", "--scheduler-file", str(address_file)]
+        log = open(tmp_path / f"{arguments[0]}-{len(processes)}.log", "w")
+        processes.append(subprocess.Popen(command, stdout=log, stderr=log, cwd=tmp_path))
+
+    launch("scheduler", "--port", "0", "--host", "127.0.0.1")
+    for _ in range(300):
+        if address_file.exists() and address_file.read_text().strip().endswith("}"):
+            break
+        time.sleep(0.1)
+    for _ in range(2):
+        launch("worker", "--nthreads", "1", "--no-nanny")
+    yield json.loads(address_file.read_text())["address"], processes[1:]
+    for process in reversed(processes):
+        process.kill()
+        process.wait()

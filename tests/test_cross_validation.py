@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 from sklearn.metrics import roc_auc_score
 
 from radiogen_utils import cross_validation, models, training
@@ -210,7 +209,10 @@ def test_a_killed_run_continues_and_ends_as_if_it_had_not_been(tmp_path):
 
 def test_the_second_run_in_a_folder_says_so_and_harms_nothing(tmp_path):
     data = cohort(n_patients=8)
-    holder = "from radiogen_utils.project import *; import sys, time\nwith exclusive(Path(sys.argv[1])): print('in', flush=True); time.sleep(600)"
+    holder = (
+        "import sys, time; from pathlib import Path; from radiogen_utils.project import exclusive\n"
+        "with exclusive(Path(sys.argv[1])): print('in', flush=True); time.sleep(600)"
+    )
     first = subprocess.Popen([sys.executable, "-c", holder, str(tmp_path)], stdout=subprocess.PIPE, text=True)
     assert first.stdout.readline() == "in\n"
     with pytest.raises(FolderInUse, match="in use by another run"):
@@ -229,32 +231,6 @@ def test_a_worker_with_other_code_refuses():
     )
     with pytest.raises(RuntimeError, match="another version of radiogen_utils or torch"):
         study.fit(arm(), [(0, 0)])
-
-
-@pytest.fixture
-def cluster(tmp_path):
-    """Address of a real Dask scheduler, and two worker processes of one thread."""
-    pytest.importorskip("distributed", reason="Dask is not installed")
-    import json
-
-    address_file, processes = tmp_path / "scheduler.json", []
-
-    def launch(*arguments):
-        command = [sys.executable, "-m", "dask", *arguments, "--no-dashboard", "--scheduler-file", str(address_file)]
-        log = open(tmp_path / f"{arguments[0]}-{len(processes)}.log", "w")
-        processes.append(subprocess.Popen(command, stdout=log, stderr=log, cwd=tmp_path))
-
-    launch("scheduler", "--port", "0", "--host", "127.0.0.1")
-    for _ in range(300):
-        if address_file.exists() and address_file.read_text().strip().endswith("}"):
-            break
-        time.sleep(0.1)
-    for _ in range(2):
-        launch("worker", "--nthreads", "1", "--no-nanny")
-    yield json.loads(address_file.read_text())["address"], processes[1:]
-    for process in reversed(processes):
-        process.kill()
-        process.wait()
 
 
 def test_dask_workers_one_of_them_killed_give_the_same_predictions(cluster, tmp_path):

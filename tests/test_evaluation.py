@@ -161,3 +161,89 @@ def test_arms_on_other_patients_are_not_compared(scores):
     table = predictions(scores)
     with pytest.raises(ValueError, match="same patients"):
         evaluation.compare_arms(table.iloc[1:], "compact", "gbm", "scratch")
+
+
+def test_sensitivity_of_the_published_curve():
+    """A patient for each step of the published curve: its corners are read back."""
+    steps = np.rint(np.diff(published.ROC * [published.NEGATIVES, published.POSITIVES], axis=0, prepend=0)).astype(int)
+    rows = [(label, -i) for i, step in enumerate(steps) for label, n in ((0, step[0]), (1, step[1])) for _ in range(n)]
+    y, score = map(np.array, zip(*rows))
+    for false in published.ROC[[5, 15, 25], 0]:
+        at_corner = published.ROC[np.isclose(published.ROC[:, 0], false), 1]
+        found, low, high = evaluation.sensitivity_at(y, score, 1 - false, n_resamples=50)
+        assert at_corner.min() - 1e-9 <= found <= at_corner.max() + 1e-9 and low <= found <= high
+    with pytest.raises(ValueError, match="not in"):
+        evaluation.sensitivity_at(y, score, 90)
+
+
+def test_sensitivity_by_hand():
+    y, score = [1, 1, 1, 1, 0, 0, 0, 0], [8, 7, 4, 2, 6, 5, 3, 1]
+    assert evaluation.sensitivity_at(y, score, 1, 10)[0] == 0.5  # before the first negative
+    assert evaluation.sensitivity_at(y, score, 0.5, 10)[0] == pytest.approx(0.75)
+    assert evaluation.sensitivity_at(y, score, 0, 10)[0] == 1
+
+
+def test_probabilities_undo_balanced_weights():
+    """A logistic model fitted with balanced weights, corrected, is the one fitted without."""
+    from sklearn.linear_model import LogisticRegression
+
+    rng = np.random.default_rng(0)
+    y = (rng.random(20000) < 0.2).astype(int)
+    x = rng.normal(size=(20000, 1)) + y[:, None]
+    balanced, plain = (LogisticRegression(C=1e6, class_weight=weight).fit(x, y) for weight in ("balanced", None))
+    found = evaluation.probabilities(balanced.decision_function(x), y.mean())
+    # Both estimate the same law from 20,000 rows; the slopes' standard errors are about 0.02.
+    np.testing.assert_allclose(found, plain.predict_proba(x)[:, 1], atol=0.02)
+    assert evaluation.probabilities(0.3, 0.5) == pytest.approx(1 / (1 + np.exp(-0.3)))
+
+
+def test_calibration_agrees_with_scikit_learn_and_the_wilson_interval():
+    from sklearn.calibration import calibration_curve
+
+    rng = np.random.default_rng(2)
+    probability = rng.random(100)
+    y = (rng.random(100) < probability).astype(int)
+    table = evaluation.calibration(y, probability, bins=5)
+    observed, predicted = calibration_curve(y, probability, n_bins=5, strategy="quantile")
+    np.testing.assert_allclose(table.observed, observed)
+    np.testing.assert_allclose(table.predicted, predicted)
+    assert table.patients.tolist() == [20] * 5
+    n, p, z = 20, table.observed, 1.959964
+    middle, half = p + z**2 / (2 * n), z * np.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
+    np.testing.assert_allclose(table.low, (middle - half) / (1 + z**2 / n), atol=1e-6)
+    np.testing.assert_allclose(table.high, (middle + half) / (1 + z**2 / n), atol=1e-6)
+
+
+def test_permutation_p_agrees_with_scikit_learn():
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import permutation_test_score
+
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(60, 3)), np.arange(60) % 2
+    x[:, 0] += 0.4 * y
+    observed, permuted, p = permutation_test_score(LogisticRegression(), x, y, scoring="roc_auc", n_permutations=40)
+    assert evaluation.permutation_p(observed, permuted) == pytest.approx(p)
+    assert evaluation.permutation_p(0.9, [0.5, 0.6, 0.4]) == 1 / 4
+    with pytest.raises(ValueError, match="finite"):
+        evaluation.permutation_p(0.9, [])
+
+
+def test_holm_by_the_textbook():
+    # Smallest times 4, next times 3, …, never decreasing.
+    np.testing.assert_allclose(evaluation.holm([0.01, 0.04, 0.03, 0.005]), [0.03, 0.06, 0.06, 0.02])
+    np.testing.assert_allclose(evaluation.holm([0.5, 0.9]), [1, 1])
+
+
+def test_auc_within_groups_ignores_differences_between_them():
+    rng = np.random.default_rng(0)
+    group = np.repeat(["A", "B"], 200)
+    y = np.r_[rng.random(200) < 0.8, rng.random(200) < 0.2].astype(int)
+    score = rng.normal(size=400) + 3 * (group == "A")  # tells the group, nothing else
+    table = evaluation.by_group(y, score, group)
+    assert roc_auc_score(y, score) > 0.7
+    assert abs(table.auc["within groups"] - 0.5) < 0.08  # standard error 0.035
+    assert table.auc["A"] == pytest.approx(roc_auc_score(y[:200], score[:200]))
+    weights = [y[g].sum() * (1 - y[g]).sum() for g in (group == "A", group == "B")]
+    assert table.auc["within groups"] == pytest.approx(np.average(table.auc[["A", "B"]], weights=weights))
+    lone = evaluation.by_group([1, 0, 1, 0, 0, 1], [1, 2, 3, 4, 5, 6], list("AABBBB"))
+    assert np.isnan(lone.auc["A"]) and lone.patients["within groups"] == 6

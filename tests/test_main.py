@@ -129,7 +129,9 @@ def test_a_second_run_in_the_same_folder_says_so(course):
 
     out = course({"01_a": ("pass", [])})
     with exclusive(out):
-        script = f"from radiogen_utils import __main__ as c; c.main(['run', '--data', 'phantom', '--out', {str(out)!r}])"
+        script = (
+            f"from radiogen_utils import __main__ as c; c.main(['run', '--data', 'phantom', '--out', {str(out)!r}])"
+        )
         second = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert second.returncode == 1 and "in use by another run" in second.stderr and "Traceback" not in second.stderr
 

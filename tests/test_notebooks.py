@@ -75,7 +75,7 @@ def test_a_repeated_run_keeps_the_fits(run):
     assert (run / "predictions.csv").read_bytes() == before
 
 
-def test_a_killed_run_continues_to_the_same_predictions(run, tmp_path):
+def test_a_killed_run_continues_on_a_cluster_to_the_same_predictions(run, cluster, tmp_path):
     """The command line dies at once; its kernel a moment later, when it finds itself alone."""
     copy = tmp_path / "run"
     shutil.copytree(run, copy, ignore=shutil.ignore_patterns("fits", "predictions.csv", ".lock"))
@@ -87,7 +87,7 @@ def test_a_killed_run_continues_to_the_same_predictions(run, tmp_path):
     process.kill()
     process.wait()
     assert len(list(copy.glob("fits/*.npz"))) < 20 and not (copy / "predictions.csv").exists()
-    command.main(arguments)
+    command.main([*arguments, "--scheduler", cluster[0]])
     assert (copy / "predictions.csv").read_bytes() == (run / "predictions.csv").read_bytes()
 
 
