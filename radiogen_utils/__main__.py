@@ -199,21 +199,33 @@ def publish(out: Run, complete: bool) -> None:
 def results_table(results: dict) -> str:
     """Paper against ours as a Markdown table: mean AUC over the repeats, with the mean bounds of their intervals."""
     roc = results["roc"]
-    backbones = list(dict.fromkeys(row["backbone"] for row in roc["auc"]))
+    networks = [row for row in roc["auc"] if row["arm"] in roc["published"]]
+    backbones = list(dict.fromkeys(row["backbone"] for row in networks))
     lines = ["| initialisation | paper | " + " | ".join(f"ours, `{name}`" for name in backbones) + " |"]
     lines.append("|---" * (2 + len(backbones)) + "|")
     for arm, published in roc["published"].items():
         cells = [published]
         for backbone in backbones:
-            rows = [row for row in roc["auc"] if (row["arm"], row["backbone"]) == (arm, backbone)]
-            cells.append(
-                [sum(row[key] for row in rows) / len(rows) for key in ("auc", "low", "high")] if rows else None
-            )
-        texts = ["{:.3f} ({:.3f}–{:.3f})".format(*cell) if cell else "–" for cell in cells]
-        lines.append(f"| {ARM_NAMES[arm]} | " + " | ".join(texts) + " |")
+            cells.append(_mean_auc(roc["auc"], arm, backbone))
+        lines.append(f"| {ARM_NAMES[arm]} | " + " | ".join(map(_interval, cells)) + " |")
     verdict = "reproduced" if roc["reproduced"] else "not reproduced"
     lines += ["", f"Glioblastoma arm of the compact network against the paper: **{verdict}**.", ""]
+    simple = {(row["arm"], row["backbone"]): None for row in roc["auc"] if row not in networks}
+    if simple:
+        lines += ["Simple models in the same folds:", "", "| model | AUC |", "|---|---|"]
+        lines += [f"| {arm}, {model} | {_interval(_mean_auc(roc['auc'], arm, model))} |" for arm, model in simple]
+        lines += [""]
     return "\n".join(lines)
+
+
+def _mean_auc(rows, arm, backbone):
+    """Mean AUC and bounds over the repeats, `None` where there is none."""
+    own = [row for row in rows if (row["arm"], row["backbone"]) == (arm, backbone)]
+    return [sum(row[key] for row in own) / len(own) for key in ("auc", "low", "high")] if own else None
+
+
+def _interval(cell) -> str:
+    return "{:.3f} ({:.3f}–{:.3f})".format(*cell) if cell else "–"
 
 
 def verify(options: argparse.Namespace) -> None:

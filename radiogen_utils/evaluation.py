@@ -257,13 +257,15 @@ def auc_table(predictions: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns)
 
 
-def compare_arms(predictions: pd.DataFrame, backbone: str, arm_a: str, arm_b: str) -> pd.DataFrame:
-    """Paired comparison of two arms of a backbone, one row a repeat: difference, low, high (bootstrap), delong_p."""
+def compare_arms(predictions: pd.DataFrame, first: tuple[str, str], second: tuple[str, str]) -> pd.DataFrame:
+    """Paired comparison of two (arm, backbone), one row a repeat: difference, low, high (bootstrap), delong_p."""
+    repeats = [
+        set(predictions.query("arm == @arm and backbone == @backbone").repeat) for arm, backbone in (first, second)
+    ]
     rows = []
-    for repeat in sorted(predictions.query("backbone == @backbone").repeat.unique()):
-        a = patient_scores(predictions, arm_a, backbone, repeat)
-        b = patient_scores(predictions, arm_b, backbone, repeat)
+    for repeat in sorted(set.intersection(*repeats)):
+        a, b = (patient_scores(predictions, *pair, repeat) for pair in (first, second))
         if not a.index.equals(b.index):
-            raise ValueError(f"{arm_a} and {arm_b} with {backbone} were not scored on the same patients")
+            raise ValueError(f"{' '.join(first)} and {' '.join(second)} were not scored on the same patients")
         rows.append((repeat, *auc_difference(a.y_true, a.score, b.score), delong_test(a.y_true, a.score, b.score)))
     return pd.DataFrame(rows, columns=["repeat", "difference", "low", "high", "delong_p"])

@@ -106,11 +106,12 @@ def figure2(predictions: pd.DataFrame, table: pd.DataFrame, main: tuple[str, str
 
     Args:
         predictions: out-of-fold scores; the curves are those of the first repeat.
-        table: `evaluation.auc_table(predictions)`.
+        table: `evaluation.auc_table(predictions)`; what is no network stands among the AUCs only.
         main: (arm, backbone) of the curve that gets the bootstrap band.
     """
-    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.8), width_ratios=[1, 1.05])
-    first = table[table.repeat == 0]
+    n_lines = len(published.AUC) + len(table.groupby(["arm", "backbone"]))
+    figure, (left, right) = plt.subplots(1, 2, figsize=(11, max(4.8, 0.5 * n_lines)), width_ratios=[1, 1.05])
+    first = table[(table.repeat == 0) & table.arm.isin(NAMES)]
     rates = np.linspace(0, 1, 101)
     for row in first.itertuples():
         scores = patient_scores(predictions, row.arm, row.backbone)
@@ -130,8 +131,9 @@ def figure2(predictions: pd.DataFrame, table: pd.DataFrame, main: tuple[str, str
 
     entries = [(f"paper, {NAMES[arm]}", *published.AUC[arm], "black", "s") for arm in ("gbm", "scratch", "natural")]
     for (arm, backbone), group in table.groupby(["arm", "backbone"], sort=False):
-        label = f"ours, {NAMES[arm]}\n{backbone}"
-        entries.append((label, group.auc.mean(), group.low.mean(), group.high.mean(), COLOURS[arm], "o"))
+        label = f"ours, {NAMES[arm]}\n{backbone}" if arm in NAMES else f"{arm}\n{backbone}"
+        colour, marker = (COLOURS[arm], "o") if arm in NAMES else ("0.45", "D")
+        entries.append((label, group.auc.mean(), group.low.mean(), group.high.mean(), colour, marker))
     for position, (label, auc, low, high, colour, marker) in enumerate(reversed(entries)):
         right.errorbar(auc, position, xerr=[[auc - low], [high - auc]], fmt=marker, color=colour, capsize=3)
         right.text(

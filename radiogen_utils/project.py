@@ -201,8 +201,10 @@ class Run:
 
     def record(self, section: str, values: dict) -> None:
         """Replace one section of results.json; `values` are plain numbers, texts, lists and dicts."""
+        # JSON has no NaN; an absent number is null.
+        values = json.loads(json.dumps(values, default=_plain), parse_constant=lambda _: None)
         results = self.results() | {"run": self._provenance(), section: values}
-        text = json.dumps(results, indent=2, default=_plain) + "\n"
+        text = json.dumps(results, indent=2, allow_nan=False) + "\n"
         write_atomically(self.folder / "results.json", lambda path: path.write_text(text))
 
     def _provenance(self) -> dict:

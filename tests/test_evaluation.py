@@ -151,7 +151,7 @@ def test_tables_by_arm(scores):
     table = evaluation.auc_table(predictions(scores)).set_index("arm")
     assert table.auc["gbm"] == pytest.approx(roc_auc_score(scores[0], scores[1]))
     assert (table.patients == 110).all() and (table.positives == 24).all()
-    comparison = evaluation.compare_arms(predictions(scores), "compact", "gbm", "scratch").iloc[0]
+    comparison = evaluation.compare_arms(predictions(scores), ("gbm", "compact"), ("scratch", "compact")).iloc[0]
     assert comparison.difference == pytest.approx(table.auc["gbm"] - table.auc["scratch"])
     with pytest.raises(ValueError, match="no predictions of natural"):
         evaluation.patient_scores(predictions(scores), "natural", "compact")
@@ -160,7 +160,7 @@ def test_tables_by_arm(scores):
 def test_arms_on_other_patients_are_not_compared(scores):
     table = predictions(scores)
     with pytest.raises(ValueError, match="same patients"):
-        evaluation.compare_arms(table.iloc[1:], "compact", "gbm", "scratch")
+        evaluation.compare_arms(table.iloc[1:], ("gbm", "compact"), ("scratch", "compact"))
 
 
 def test_sensitivity_of_the_published_curve():

@@ -177,9 +177,10 @@ def test_a_whole_run_is_published(tmp_path, monkeypatch):
     run = Run(tmp_path / "out", "standard")
     for section, values in SECTIONS.items():
         run.record(section, values)
+    trees = {"arm": "image features", "backbone": "trees", "auc": 0.8, "low": 0.7, "high": 0.9}
     areas = [{"arm": "gbm", "backbone": "compact", "auc": auc, "low": 0.5, "high": 0.9} for auc in (0.7, 0.8)]
     published = {"gbm": (0.73, 0.605, 0.844), "natural": (0.64, 0.521, 0.763)}
-    run.record("roc", {"auc": areas, "published": published, "reproduced": True})
+    run.record("roc", {"auc": [*areas, trees], "published": published, "reproduced": True})
     (tmp_path / "README.md").write_text("before\n<!-- results -->\nold\n<!-- /results -->\nafter\n")
     for name in ("figures/figure1.png", "figures/margins.png", "predictions.csv"):
         (run.folder / name).write_text(name)
@@ -192,10 +193,11 @@ def test_a_whole_run_is_published(tmp_path, monkeypatch):
     readme = (tmp_path / "README.md").read_text()
     assert "| glioblastoma MRI | 0.730 (0.605–0.844) | 0.750 (0.500–0.900) |" in readme
     assert "| natural images | 0.640 (0.521–0.763) | – |" in readme
+    assert "| image features, trees | 0.800 (0.700–0.900) |" in readme
     assert (
         readme.startswith("before\n")
         and readme.endswith("after\n")
-        and "old" not in readme
+        and "\nold\n" not in readme
         and "**reproduced**" in readme
     )
 

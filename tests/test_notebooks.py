@@ -50,7 +50,8 @@ def test_predictions_are_complete(run):
     assert list(table) == cross_validation.PREDICTION_COLUMNS
     profile = PROFILES["smoke"]
     sizes = table.groupby(["arm", "backbone", "repeat"]).patient.agg(["size", "nunique"])
-    assert len(sizes) == 5 and (sizes == profile.phantom_patients).all().all()
+    networks = set(zip(table.arm, table.backbone)) & {(a, b) for a in command.ARM_NAMES for b in models.BACKBONES}
+    assert len(networks) == 5 and len(sizes) == 10 and (sizes == profile.phantom_patients).all().all()
     assert table.groupby(["repeat", "patient"]).fold.nunique().eq(1).all()  # all arms share the folds
     assert np.isfinite(table.score).all()
 

@@ -29,6 +29,8 @@ def test_results_keep_their_sections_and_say_where_they_come_from(tmp_path):
     run = project.Run(tmp_path, "smoke")
     run.record("a", {"value": np.float32(1.5), "list": np.arange(3)})
     run.record("b", {"value": 2})
+    run.record("c", {"absent": [np.nan, np.float64("nan")]})
+    assert run.results()["c"] == {"absent": [None, None]}
     run.record("a", {"value": np.int64(7)})
     results = run.results()
     assert results["a"] == {"value": 7} and results["b"] == {"value": 2}

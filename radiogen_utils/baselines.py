@@ -1,0 +1,158 @@
+"""Simple models in the folds of the networks: the bar that a network must clear to be worth its cost."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import joblib
+import numpy as np
+import pandas as pd
+from scipy import ndimage
+from scipy.special import logit
+from skimage.feature import graycomatrix, graycoprops
+from skimage.measure import label, regionprops
+from sklearn.ensemble import ExtraTreesClassifier
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LogisticRegressionCV
+from sklearn.model_selection import StratifiedKFold
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from .archive import patient_of
+from .cross_validation import PREDICTION_COLUMNS, assign_folds
+from .data import SEQUENCES, Cohort, open_cohort
+from .patches import head_window
+
+RING = 10
+"""Width in pixels of the surroundings with which a tumour is compared."""
+GREY_LEVELS = 16
+"""Levels to which intensities are reduced before their co-occurrence is counted."""
+SHAPE = ("volume", "slices", "largest area", "pieces", "eccentricity", "solidity", "extent", "compactness")
+SHAPE += ("major axis", "minor axis", "diameter", "off centre")
+"""Columns of `image_features` that use the mask alone."""
+
+TEXTURES = ("contrast", "homogeneity", "correlation", "energy")
+
+
+def image_features(path: Path) -> pd.DataFrame:
+    """Shape and intensity of each patient's tumour, in one pass over the archive.
+
+    Intensities are multiples of the median of the patient's own head, as for the networks. `<sequence> relative` is the
+    mean in the tumour over the mean in a ring around it. Shape and texture (Haralick et al., 1973) are those of the
+    slice with the largest tumour; lengths are in pixels.
+
+    Returns:
+        Indexed by patient, about forty columns of float; those of `SHAPE` first.
+    """
+    cohort = open_cohort(path, _features)
+    return pd.DataFrame.from_dict(cohort.visited, "index").rename(patient_of).rename_axis("patient").sort_index()
+
+
+def _features(pairs) -> dict[str, float]:
+    areas = np.array([mask.sum() for _, mask in pairs])
+    image, mask = pairs[int(areas.argmax())]
+    whole = regionprops(mask.astype(np.uint8))[0]
+    middle = (np.array(mask.shape) - 1) / 2
+    values = (
+        areas.sum(),
+        len(areas),
+        areas.max(),
+        label(mask).max(),
+        whole.eccentricity,
+        whole.solidity,
+        whole.extent,
+        whole.perimeter**2 / (4 * np.pi * whole.area),
+        whole.axis_major_length,
+        whole.axis_minor_length,
+        whole.feret_diameter_max,
+        float(np.hypot(*(whole.centroid - middle))),
+    )
+    found = dict(zip(SHAPE, map(float, values)))
+    for channel, sequence in enumerate(SEQUENCES):
+        values = np.stack([one[..., channel] for one, _ in pairs])
+        scale = head_window(values)[1]
+        inside = np.concatenate([one[..., channel][own] for one, own in pairs]) / scale
+        rings = [ndimage.binary_dilation(own, iterations=RING) & ~own & (one[..., channel] > 0) for one, own in pairs]
+        around = np.concatenate([one[..., channel][ring] for (one, _), ring in zip(pairs, rings)]) / scale
+        found |= {f"{sequence} mean": inside.mean(), f"{sequence} spread": inside.std()}
+        found |= {f"{sequence} {p} %": np.percentile(inside, p) for p in (5, 50, 95)}
+        found[f"{sequence} relative"] = inside.mean() / around.mean() if around.any() else np.nan
+        grey = np.clip(image[..., channel] / scale * GREY_LEVELS, 0, GREY_LEVELS - 1).astype(np.uint8)
+        pairs_of_pixels = graycomatrix(np.where(mask, grey + 1, 0), [2], [0, np.pi / 2], levels=GREY_LEVELS + 1)
+        pairs_of_pixels = pairs_of_pixels[1:, 1:].astype(float)  # within the tumour only
+        pairs_of_pixels /= np.maximum(pairs_of_pixels.sum((0, 1)), 1)
+        found |= {f"{sequence} {name}": float(graycoprops(pairs_of_pixels, name).mean()) for name in TEXTURES}
+    return {name: float(value) for name, value in found.items()}
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """A model on a table.
+
+    Attributes:
+        name: what it looks at, the column `arm` of the predictions.
+        model: `logistic` or `trees`, the column `backbone`.
+        table: one row a patient, float, NaN where unknown.
+    """
+
+    name: str
+    model: str
+    table: pd.DataFrame
+
+    def create(self, seed: int):
+        """The untrained model; the strength of its penalty is chosen within the training patients."""
+        inner = StratifiedKFold(5, shuffle=True, random_state=seed)
+        model = {
+            "logistic": lambda: LogisticRegressionCV(
+                Cs=np.logspace(-3, 1, 5),
+                l1_ratios=(0,),
+                cv=inner,
+                scoring="roc_auc",
+                class_weight="balanced",
+                max_iter=2000,
+                use_legacy_attributes=False,
+            ),
+            "trees": lambda: ExtraTreesClassifier(500, min_samples_leaf=3, class_weight="balanced", random_state=seed),
+        }[self.model]()
+        return make_pipeline(SimpleImputer(keep_empty_features=True), StandardScaler(), model)
+
+
+def clinical_and_image(cohort: Cohort) -> list[Baseline]:
+    """The baselines of the protocol; those whose columns the cohort lacks are left out."""
+    patients, features = cohort.patients, image_features(cohort.path)
+    tables = {
+        "institution": pd.get_dummies(patients.institution, dtype=float),
+        "age and grade": patients.reindex(columns=["age_at_initial_pathologic", "neoplasm_histologic_grade"]),
+        "volume and shape": features[list(SHAPE)],
+        "image features": features,
+    }
+    found = [Baseline(name, "logistic", table) for name, table in tables.items() if table.notna().any().all()]
+    return [*found, Baseline("image features", "trees", features)]
+
+
+def cross_validate(baselines: list[Baseline], labels: pd.Series, folds: int, repeats: int, seed: int) -> pd.DataFrame:
+    """Out-of-fold log-odds of every baseline in the folds of the networks.
+
+    Args:
+        labels: 0 or 1 by patient, sorted.
+        folds, repeats, seed: as for `cross_validation.cross_validate`.
+
+    Returns:
+        As `cross_validation.cross_validate`; `arm` is the baseline's name, `backbone` its model.
+    """
+    splits = [assign_folds(labels, folds, seed + repeat) for repeat in range(repeats)]
+    tables = joblib.Parallel(joblib.cpu_count(only_physical_cores=True))(
+        joblib.delayed(_fit)(baseline, labels, repeat, fold, splits[repeat] == fold, seed)
+        for baseline in baselines
+        for repeat, fold in np.ndindex(repeats, folds)
+    )
+    return pd.concat(tables, ignore_index=True)[PREDICTION_COLUMNS]
+
+
+def _fit(baseline, labels, repeat, fold, out, seed) -> pd.DataFrame:
+    """Rows of the patients `out`, from the model that did not see them."""
+    table = baseline.table.loc[labels.index]
+    model = baseline.create(seed + repeat).fit(table[~out], labels[~out])
+    chance = np.clip(model.predict_proba(table[out])[:, 1], 1e-6, 1 - 1e-6)
+    columns = {"arm": baseline.name, "backbone": baseline.model, "repeat": repeat, "fold": fold}
+    scores = pd.DataFrame({"patient": labels.index[out], "score": logit(chance), "y_true": labels[out].to_numpy()})
+    return scores.assign(**columns)

@@ -1,0 +1,91 @@
+"""`baselines`: features of tumours that can be worked by hand, the folds of the networks, no leak between patients."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from radiogen_utils import baselines
+from radiogen_utils.cross_validation import PREDICTION_COLUMNS, assign_folds
+from radiogen_utils.data import open_cohort
+
+
+@pytest.fixture
+def disc():
+    """A grey head with a disc of radius 20, three times as bright in the last sequence, in two slices; the second smaller."""
+    y, x = np.mgrid[:128, :128]
+    head = np.hypot(y - 64, x - 64) < 60
+    masks = [np.hypot(y - 64, x - 74) < radius for radius in (20, 10)]
+    images = []
+    for mask in masks:
+        image = np.repeat((head * 50)[..., None], 3, 2).astype(np.uint8)
+        image[mask, 2] = 150
+        images.append(image)
+    return list(zip(images, masks))
+
+
+def test_features_of_a_disc(disc):
+    found = baselines._features(disc)
+    area = disc[0][1].sum()
+    assert found["volume"] == area + disc[1][1].sum() and found["slices"] == 2 and found["largest area"] == area
+    assert found["pieces"] == 1 and found["eccentricity"] < 0.1 and found["solidity"] > 0.95
+    assert found["major axis"] == pytest.approx(40, rel=0.03) and found["compactness"] == pytest.approx(1, abs=0.15)
+    assert found["off centre"] == pytest.approx(10, abs=0.8)
+    assert found["post-contrast relative"] == pytest.approx(3) and found["FLAIR relative"] == pytest.approx(1)
+    assert found["FLAIR mean"] == pytest.approx(1 / 2.5) and found["post-contrast spread"] < 1e-9
+    assert found["FLAIR contrast"] == 0 and found["FLAIR energy"] == pytest.approx(1)  # one grey level only
+
+
+def test_texture_looks_at_the_tumour_alone(disc):
+    before = baselines._features(disc)
+    for image, mask in disc:
+        noise = np.random.default_rng(0).integers(40, 60, image.shape, np.uint8)
+        image[~mask & (image[..., 0] > 0)] = noise[~mask & (image[..., 0] > 0)]
+    after = baselines._features(disc)
+    for name in baselines.TEXTURES:
+        assert after[f"FLAIR {name}"] == pytest.approx(before[f"FLAIR {name}"])
+
+
+def test_features_are_of_all_patients_in_order(tiny_cohort):
+    table = baselines.image_features(tiny_cohort(n_patients=5))
+    assert list(table.index) == sorted(table.index) and len(table) == 5
+    assert set(baselines.SHAPE) < set(table) and np.isfinite(table).all().all()
+
+
+def test_baselines_without_their_columns_are_left_out(tiny_cohort):
+    names = [(b.name, b.model) for b in baselines.clinical_and_image(open_cohort(tiny_cohort(n_patients=6)))]
+    assert ("age and grade", "logistic") not in names  # this table has no grade
+    assert ("image features", "trees") in names and ("institution", "logistic") in names
+
+
+@pytest.mark.parametrize("model", ["logistic", "trees"])
+def test_out_of_fold_scores_in_the_networks_folds(model):
+    rng = np.random.default_rng(0)
+    labels = pd.Series(np.arange(60) % 2, [f"P{i:02d}" for i in range(60)])
+    table = pd.DataFrame({"signal": labels + 0.7 * rng.normal(size=60), "noise": rng.normal(size=60)}, labels.index)
+    table.iloc[::7, 1] = np.nan
+    found = baselines.cross_validate([baselines.Baseline("x", model, table)], labels, 5, 2, seed=3)
+    assert list(found) == PREDICTION_COLUMNS and len(found) == 120
+    for repeat, group in found.groupby("repeat"):
+        folds = assign_folds(labels, 5, 3 + repeat)
+        assert group.set_index("patient").fold.sort_index().equals(folds.rename("fold").rename_axis("patient"))
+    assert roc_auc_score(found.y_true, found.score) > 0.75
+    again = baselines.cross_validate([baselines.Baseline("x", model, table)], labels, 5, 2, seed=3)
+    pd.testing.assert_frame_equal(found, again, check_exact=True)
+
+
+def test_no_label_of_a_held_out_patient_is_used():
+    """A table that names every patient and knows nothing else: by patient it is worth nothing."""
+    labels = pd.Series(np.arange(60) % 2, [f"P{i:02d}" for i in range(60)])
+    table = pd.DataFrame(np.eye(60), labels.index, [str(i) for i in range(60)])
+    found = baselines.cross_validate([baselines.Baseline("x", "trees", table)], labels, 5, 1, seed=0)
+    assert abs(roc_auc_score(found.y_true, found.score) - 0.5) < 0.2
+
+
+def test_the_real_cohort(real_cohort):
+    features = baselines.image_features(real_cohort.path)
+    assert features.shape == (110, 42) and features.notna().all().all()
+    labels = real_cohort.labels().astype(int)
+    # Known of these data: larger tumours are rarer in cluster 2, whose post-contrast images are brighter.
+    assert roc_auc_score(labels, -features.volume) > 0.6
+    assert roc_auc_score(labels, features["post-contrast relative"]) > 0.7
