@@ -1,0 +1,42 @@
+"""The benchmarks: their arithmetic, and sections that run on a small cohort."""
+
+import importlib.util
+import json
+import subprocess
+import sys
+
+import pytest
+
+from radiogen_utils.project import project_root
+
+SCRIPT = project_root() / "benchmarks" / "run.py"
+
+
+@pytest.fixture(scope="module")
+def bench():
+    spec = importlib.util.spec_from_file_location("bench", SCRIPT)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_contenders_take_turns_and_the_first_does_not_count(bench):
+    calls = []
+    contenders = {name: lambda name=name: calls.append(name) or len(calls) for name in "ab"}
+    results = bench.interleave(contenders, turns=2)
+    assert calls == list("ababab") and results == {"a": [3, 5], "b": [4, 6]}
+
+
+def test_a_ratio_is_the_median_of_the_turns_ratios(bench):
+    assert bench.ratio({"a": [2, 9, 40], "b": [1, 3, 10]}, "a", "b") == 3
+
+
+@pytest.mark.parametrize("section", ["archive", "drawing", "gpu"])
+def test_sections_print_their_result_as_json(section, tiny_cohort):
+    folder = tiny_cohort(n_patients=6)
+    command = [sys.executable, str(SCRIPT), "--data", str(folder), "--section", section]
+    printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    result = json.loads(printed.splitlines()[-1])
+    assert result["peak memory, MiB"] > 50
+    if section == "archive":
+        assert 0 < result["time saved the second time"] < 1
