@@ -219,7 +219,8 @@ def by_group(y_true, y_score, group) -> pd.DataFrame:
     Returns:
         Indexed by group, "within groups" last: patients, positives, auc, low, high (DeLong). The last row's AUC counts
         the pairs of a positive and another patient of the same group only, so that no difference between groups can
-        raise it; its interval is NaN. AUC and interval are NaN where a group lacks two patients of a class.
+        raise it; its interval is NaN. AUC and interval are NaN where a group lacks two patients of a class; the interval
+        alone where the AUC is 0 or 1, since DeLong's variance is 0 there and would pretend to be certain.
     """
     y_true, y_score = _check(y_true, y_score)
     group = np.asarray(group)
@@ -227,7 +228,8 @@ def by_group(y_true, y_score, group) -> pd.DataFrame:
     for name in np.unique(group):
         own, score = y_true[group == name], y_score[group == name]
         enough = min(own.sum(), (~own).sum()) >= 2
-        rows[name] = (len(own), own.sum(), *(delong_ci(own, score) if enough else [np.nan] * 3))
+        auc, low, high = delong_ci(own, score) if enough else [np.nan] * 3
+        rows[name] = (len(own), own.sum(), auc, *([np.nan, np.nan] if auc in (0, 1) else [low, high]))
         placements = _placements(own, score)
         wins, pairs = wins + placements.sum(), pairs + placements.size
     rows["within groups"] = (len(y_true), y_true.sum(), wins / pairs if pairs else np.nan, np.nan, np.nan)

@@ -247,3 +247,5 @@ def test_auc_within_groups_ignores_differences_between_them():
     assert table.auc["within groups"] == pytest.approx(np.average(table.auc[["A", "B"]], weights=weights))
     lone = evaluation.by_group([1, 0, 1, 0, 0, 1], [1, 2, 3, 4, 5, 6], list("AABBBB"))
     assert np.isnan(lone.auc["A"]) and lone.patients["within groups"] == 6
+    apart = evaluation.by_group([0, 0, 1, 1], [1, 2, 3, 4], list("AAAA")).loc["A"]
+    assert apart.auc == 1 and np.isnan(apart.low) and np.isnan(apart.high)
