@@ -6,7 +6,7 @@ from pathlib import Path
 import joblib
 import numpy as np
 import pandas as pd
-from scipy import ndimage
+from scipy import ndimage, stats
 from scipy.special import logit
 from skimage.feature import graycomatrix, graycoprops
 from skimage.measure import label, regionprops
@@ -17,6 +17,7 @@ from sklearn.model_selection import StratifiedKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from . import evaluation
 from .archive import patient_of
 from .cross_validation import PREDICTION_COLUMNS, assign_folds
 from .data import SEQUENCES, Cohort, open_cohort
@@ -156,3 +157,35 @@ def _fit(baseline, labels, repeat, fold, out, seed) -> pd.DataFrame:
     columns = {"arm": baseline.name, "backbone": baseline.model, "repeat": repeat, "fold": fold}
     scores = pd.DataFrame({"patient": labels.index[out], "score": logit(chance), "y_true": labels[out].to_numpy()})
     return scores.assign(**columns)
+
+
+def clusterings(cohort: Cohort, table: pd.DataFrame, folds: int, repeats: int, seed: int) -> pd.DataFrame:
+    """Every cluster of every clustering of data.csv against the rest, by trees on `table`.
+
+    Patients without a label in a clustering are left out of it. A cluster, or its rest, with fewer patients than folds is
+    left out as well.
+
+    Args:
+        table: one row a patient, as `image_features`.
+        folds, repeats, seed: as for `cross_validate`.
+
+    Returns:
+        One row a cluster: clustering, cluster, patients, positives, auc (mean over the repeats), low, high (bootstrap,
+        means likewise), p (Mann and Whitney's two-sided test of the patients' mean scores) and holm (p adjusted for the
+        number of rows).
+    """
+    rows = []
+    for clustering in [name for name in cohort.patients.columns if name.endswith("Cluster")]:
+        known = cohort.patients[clustering].dropna().sort_index()
+        for cluster in sorted(known.unique()):
+            labels = (known == cluster).astype(int)
+            if min(labels.sum(), (1 - labels).sum()) < folds:
+                continue
+            found = cross_validate([Baseline("features", "trees", table)], labels, folds, repeats, seed)
+            areas = evaluation.auc_table(found)[["auc", "low", "high"]].mean()
+            mean = found.groupby("patient").agg(score=("score", "mean"), y_true=("y_true", "first"))
+            p = stats.mannwhitneyu(mean.score[mean.y_true == 1], mean.score[mean.y_true == 0]).pvalue
+            rows.append((clustering, int(cluster), len(labels), labels.sum(), *areas, p))
+    columns = ["clustering", "cluster", "patients", "positives", "auc", "low", "high", "p"]
+    result = pd.DataFrame(rows, columns=columns)
+    return result.assign(holm=evaluation.holm(result.p))

@@ -82,6 +82,16 @@ def test_no_label_of_a_held_out_patient_is_used():
     assert abs(roc_auc_score(found.y_true, found.score) - 0.5) < 0.2
 
 
+def test_every_cluster_with_enough_patients_is_compared(tiny_cohort):
+    cohort = open_cohort(tiny_cohort(n_patients=12))
+    table = pd.DataFrame({"signal": cohort.patients.COCCluster == 2}, dtype=float)
+    found = baselines.clusterings(cohort, table, folds=3, repeats=1, seed=0).set_index(["clustering", "cluster"])
+    assert list(found.loc["COCCluster"].index) == [1, 2, 3] and list(found.loc["RPPACluster"].index) == [1, 2]
+    assert found.patients["RPPACluster", 1] == 11 and found.positives["COCCluster", 2] == 4  # one patient has a blank
+    assert found.auc["COCCluster", 2] > 0.8 and (found.holm >= found.p).all()
+    assert baselines.clusterings(cohort, table, folds=5, repeats=1, seed=0).clustering.eq("RPPACluster").all()
+
+
 def test_the_real_cohort(real_cohort):
     features = baselines.image_features(real_cohort.path)
     assert features.shape == (110, 42) and features.notna().all().all()

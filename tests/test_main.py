@@ -53,7 +53,7 @@ def test_unknown_profile_notebook_and_parameter_name_the_valid_ones(tmp_path, ca
     with pytest.raises(SystemExit):
         command.main(["run", "--profile", "quick"])
     assert "smoke" in capsys.readouterr().err
-    assert "05_roc" in error("run", "--only", "07", "--out", tmp_path)
+    assert "05_roc" in error("run", "--only", "08", "--out", tmp_path)
     assert "--data" in error("run", "--out", tmp_path, "-p", "data=phantom")
     message = error("run", "--only", "02", "--out", tmp_path, "-p", "colum=COCCluster")
     assert "unknown parameter colum" in message and "column" in message
@@ -69,7 +69,7 @@ def test_data_that_are_not_there_are_told_before_anything_runs(tmp_path):
 
 def test_every_notebook_declares_the_common_parameters_and_what_it_writes():
     declared = command.parameters_of(list(command.notebooks().values()))
-    assert len(declared) == 6
+    assert len(declared) == 7
     for path, names in declared.items():
         assert {"profile", "out"} <= names
         assert nbformat.read(path, as_version=4).metadata["radiogen"]["writes"]
@@ -85,7 +85,14 @@ def test_notebooks_are_committed_without_outputs(path):
 
 @pytest.mark.parametrize(
     "number, first",
-    [("02", "01_cohort"), ("03", "01_cohort"), ("04", "02_patches"), ("05", "04_"), ("06", "02_patches")],
+    [
+        ("02", "01_cohort"),
+        ("03", "01_cohort"),
+        ("04", "02_patches"),
+        ("05", "04_"),
+        ("06", "02_patches"),
+        ("07", "01_cohort"),
+    ],
 )
 def test_a_notebook_alone_says_what_to_run_first(number, first, tmp_path):
     message = error("run", "--only", number, "--profile", "smoke", "--out", tmp_path)
