@@ -171,7 +171,7 @@ def clusterings(cohort: Cohort, table: pd.DataFrame, folds: int, repeats: int, s
 
     Returns:
         One row a cluster: clustering, cluster, patients, positives, auc (mean over the repeats), low, high (bootstrap,
-        means likewise), p (Mann and Whitney's two-sided test of the patients' mean scores) and holm (p adjusted for the
+        means likewise), p (one-sided test of Mann and Whitney on the patients' mean scores) and holm (p adjusted for the
         number of rows).
     """
     rows = []
@@ -184,7 +184,9 @@ def clusterings(cohort: Cohort, table: pd.DataFrame, folds: int, repeats: int, s
             found = cross_validate([Baseline("features", "trees", table)], labels, folds, repeats, seed)
             areas = evaluation.auc_table(found)[["auc", "low", "high"]].mean()
             mean = found.groupby("patient").agg(score=("score", "mean"), y_true=("y_true", "first"))
-            p = stats.mannwhitneyu(mean.score[mean.y_true == 1], mean.score[mean.y_true == 0]).pvalue
+            p = stats.mannwhitneyu(
+                mean.score[mean.y_true == 1], mean.score[mean.y_true == 0], alternative="greater"
+            ).pvalue
             rows.append((clustering, int(cluster), len(labels), labels.sum(), *areas, p))
     columns = ["clustering", "cluster", "patients", "positives", "auc", "low", "high", "p"]
     result = pd.DataFrame(rows, columns=columns)

@@ -171,7 +171,7 @@ def clusterings(table: pd.DataFrame) -> plt.Figure:
     axes.set_yticks(range(len(table)), labels, fontsize=8)
     axes.text(1.02, len(table), "patients", va="center", fontsize=7)
     axes.axvline(0.5, color="0.7", lw=1, ls="--")
-    axes.set(xlabel="AUC with 95 % interval, cluster against the rest", xlim=(min(0.2, table.low.min()), 1))
+    axes.set(xlabel="AUC with 95 % interval, cluster against the rest", xlim=(min(0.2, table.low.min() - 0.02), 1))
     sns.despine(figure)
     figure.tight_layout()
     return figure
