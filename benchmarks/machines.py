@@ -63,12 +63,17 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory() as folder:
         patches = Path(folder, "patches.npz")
-        labels = keep_patches(patches, find_cohort(options.data)).labels
+        where = options.data if options.data in ("auto", "phantom") else Path(options.data).resolve()
+        labels = keep_patches(patches, find_cohort(where)).labels
         found = {}
         for name, (environment, _, _) in CONDITIONS.items():
             command = [sys.executable, __file__, "--condition", name, str(patches)]
             result = subprocess.run(
-                command, env=os.environ | environment, check=True, stdout=subprocess.PIPE, text=True
+                command,
+                env=os.environ | environment | {"CUDA_VISIBLE_DEVICES": ""},
+                check=True,
+                stdout=subprocess.PIPE,
+                text=True,
             )
             found[name] = pd.Series(json.loads(result.stdout.splitlines()[-1]))[labels.index]
             print(f"{name}: AUC {roc_auc_score(labels, found[name]):.3f}", flush=True)

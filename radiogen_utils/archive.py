@@ -292,4 +292,4 @@ def _read_case(archive, names, decode_images, visit):
                 pairs.append((np.array(image), np.array(mask) > 0))
         except CohortError as error:
             problems.append(str(error))
-    return pixels, digest(*hashed), problems, None if visit is None or problems else visit(pairs)
+    return pixels, digest(*hashed), problems, visit(pairs) if pairs and not problems else None

@@ -9,7 +9,6 @@ import time
 import warnings
 import zipfile
 from collections.abc import Iterator
-from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -25,6 +24,8 @@ from .archive import CohortError
 from .patches import Patches
 from .project import SchedulerError, Training, digest, exclusive, progress, write_atomically
 
+TOGETHER = 50
+"""Fits of the compact network that a GPU does at the same time; alone, one leaves it idle most of the time."""
 SCHEDULER_PATIENCE = 30
 """Seconds to wait for a Dask scheduler's answer."""
 
@@ -155,14 +156,15 @@ class Study:
         for (repeat, fold), network, out in zip(fits, networks, held_out):
             test = table[out].assign(score=training.predict(network, images[out])[:, 0])
             scores = test.groupby("patient").score.mean()
-            wanted = repeat == 0 and arm.backbone == "compact"
             results.append(
                 {
                     "repeat": repeat,
                     "fold": fold,
                     "patient": scores.index.to_numpy(str),
                     "score": scores.to_numpy(),
-                    "network": {k: v.cpu().numpy() for k, v in network.state_dict().items()} if wanted else None,
+                    "network": {k: v.cpu().numpy() for k, v in network.state_dict().items()}
+                    if _wanted(arm, repeat)
+                    else None,
                 }
             )
         seconds = (time.perf_counter() - start) / len(fits)
@@ -226,29 +228,52 @@ def cross_validate(
 def carry_out(study: Study, missing: dict[Arm, list], scheduler: str | None) -> Iterator[tuple[Arm, dict]]:
     """Do the missing fits (repeat, fold) of each arm; yields arm and result, as they are done."""
     on_gpu = scheduler is None and training.device().type == "cuda"
-    # A compact network alone leaves a GPU idle most of the time, all folds and repeats of an arm together do not.
-    together = {arm: len(fits) if on_gpu and arm.backbone == "compact" else 1 for arm, fits in missing.items()}
-    tasks = [
-        (arm, fits[i : i + together[arm]])
-        for arm, fits in missing.items()
-        for i in range(0, len(fits), together[arm] or 1)
-    ]
-    options = {"n_jobs": 1 if on_gpu else joblib.cpu_count(only_physical_cores=True)}
-    with ExitStack() as stack:
-        if scheduler is not None:
-            client = stack.enter_context(connect(scheduler))
-            if not client.ncores():
-                print(f"waiting for a worker; start one with: dask worker --nthreads 1 {scheduler}", flush=True)
-                client.wait_for_workers(1)
-            stack.enter_context(joblib.parallel_config("dask", client=client, scatter=[study]))
-            options = {"n_jobs": -1, "pre_dispatch": "all"}  # for workers that join later, too
+    tasks = []
+    for arm, fits in missing.items():
+        together = TOGETHER if on_gpu and arm.backbone == "compact" else 1
+        tasks += [(arm, fits[i : i + together]) for i in range(0, len(fits), together)]
+    if scheduler is not None:
+        finished = _on_cluster(study, tasks, scheduler)
+    else:
+        parallel = joblib.Parallel(
+            1 if on_gpu else joblib.cpu_count(only_physical_cores=True),
+            batch_size=1,
+            return_as="generator_unordered",
+        )
+        finished = parallel(joblib.delayed(_fit)(study, *task) for task in tasks)
+    with warnings.catch_warnings():
         # A worker whose memory has grown is replaced by a new one between two fits. Nothing is lost.
-        stack.enter_context(warnings.catch_warnings())
         warnings.filterwarnings("ignore", "A worker stopped while some jobs were given to the executor", UserWarning)
-        parallel = joblib.Parallel(batch_size=1, return_as="generator_unordered", **options)
-        for arm, results in parallel(joblib.delayed(_fit)(study, *task) for task in tasks):
+        for arm, results in finished:
             for result in results:
                 yield arm, result
+
+
+def _on_cluster(study, tasks, scheduler):
+    """What `_fit` returns for each task, in the order in which the workers of a Dask cluster finish."""
+    with connect(scheduler) as client:
+        from distributed import KilledWorker, as_completed
+
+        if not client.ncores():
+            print(f"waiting for a worker; start one with: dask worker --nthreads 1 {scheduler}", flush=True)
+            client.wait_for_workers(1)
+        with warnings.catch_warnings():
+            # The study is a task as well, so that the scheduler can make it anew when the workers that had it are gone.
+            warnings.filterwarnings("ignore", "Sending large graph", UserWarning)
+            data = client.submit(_same, study, pure=False)
+        try:
+            for future in as_completed([client.submit(_fit, data, *task, pure=False) for task in tasks]):
+                yield future.result()
+                future.release()
+        except KilledWorker as error:
+            raise SchedulerError(
+                f"workers died over the same fit again and again, most often for want of memory ({error}); start them "
+                "with more, and run the same command again: finished fits are kept"
+            ) from error
+
+
+def _same(study):
+    return study
 
 
 def _fit(study, arm, fits):
@@ -266,7 +291,7 @@ def connect(scheduler: str):
     except ImportError:
         raise SchedulerError('a scheduler needs Dask: pip install -c constraints.txt -e ".[cluster]"') from None
     try:
-        return Client(scheduler, timeout=SCHEDULER_PATIENCE, set_as_default=False)
+        return Client(scheduler, timeout=SCHEDULER_PATIENCE)
     except (OSError, ValueError) as error:
         raise SchedulerError(
             f"no Dask scheduler answers at {scheduler} ({error}); start one with: dask scheduler"
@@ -278,6 +303,11 @@ def _describe(done: tuple[Arm, dict]) -> str:
     return (
         f"{arm.name} {arm.backbone} repeat {result['repeat'] + 1} fold {result['fold'] + 1}: {result['seconds']:.1f} s"
     )
+
+
+def _wanted(arm: Arm, repeat: int) -> bool:
+    """Whether the network itself is kept, for the heatmaps."""
+    return repeat == 0 and arm.backbone == "compact"
 
 
 def _path(folder: Path, arm: Arm, repeat: int, fold: int) -> Path:
@@ -303,7 +333,8 @@ def _read(folder, study, arm, repeat, fold) -> pd.DataFrame | None:
     path = _path(folder, arm, repeat, fold)
     try:
         with np.load(path, allow_pickle=False) as saved:
-            if str(saved["key"]) != study.key(arm, repeat, fold):
+            complete = not _wanted(arm, repeat) or path.with_suffix(".safetensors").exists()
+            if str(saved["key"]) != study.key(arm, repeat, fold) or not complete:
                 return None
             columns = {"arm": arm.name, "backbone": arm.backbone, "repeat": repeat, "fold": fold}
             return pd.DataFrame({"patient": saved["patient"], "score": saved["score"]}).assign(**columns)

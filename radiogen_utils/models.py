@@ -7,6 +7,7 @@
 
 import hashlib
 import json
+import threading
 from pathlib import Path
 
 import torch
@@ -85,6 +86,7 @@ class EfficientNetLite0(nn.Module):
         return self.network(2 * x - 1)  # its ImageNet weights expect inputs in [-1, 1]
 
 
+_SEEDING = threading.Lock()  # the generator that initialises weights is the whole process's
 BACKBONES = {"compact": CompactCNN, "efficientnet_lite0": EfficientNetLite0}
 INITIALISATIONS = ("scratch", "natural", "gbm")
 
@@ -101,7 +103,7 @@ def create(backbone: str, channels: int = 1, outputs: int = 1, seed: int = 0, we
     """
     if backbone not in BACKBONES:
         raise ValueError(f"unknown backbone {backbone!r}; choose one of {', '.join(BACKBONES)}")
-    with torch.random.fork_rng(devices=[]):
+    with _SEEDING, torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = BACKBONES[backbone](channels, outputs)
     if weights is not None:

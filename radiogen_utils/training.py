@@ -7,6 +7,7 @@ on the CPU, so that a network meets the same batches alone, together with others
 import copy
 import json
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 
@@ -84,8 +85,10 @@ def augment(images: torch.Tensor, parameters: torch.Tensor) -> torch.Tensor:
 def autocast(training: Training):
     """bfloat16 where it was asked for and the hardware multiplies it; else full precision."""
     kind = device().type
-    # Some builds (macOS on ARM) have no oneDNN, and then not even the question.
-    able = kind == "cuda" or (torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    if kind == "cuda":
+        able = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:  # some builds (macOS on ARM) have no oneDNN, and then not even the question
+        able = torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
     return torch.autocast(kind, torch.bfloat16, enabled=training.bf16 and able)
 
 
@@ -171,7 +174,8 @@ def fit_by_epoch(
         total = torch.zeros(len(networks), device=where)
         for chosen, change in zip(order.split(size, 1), changes.split(size, 1)):
             batches = augment(images[chosen.flatten()], change.flatten(0, 1))
-            with autocast(training):
+            # Batch normalisation of bfloat16 under vmap is not reliable (PyTorch issue 192617).
+            with autocast(training) if len(networks) == 1 else nullcontext():
                 logits = stack(batches.unflatten(0, chosen.shape)).float()
             losses = (_loss(logits, targets[chosen]) * weights[of_network, chosen]).mean(1)
             optimizer.zero_grad()

@@ -124,10 +124,12 @@ def test_repeated_runs_agree_bit_for_bit_and_keep_their_fits(tmp_path, capsys):
 def test_a_missing_or_damaged_fit_is_done_again(tmp_path):
     data = cohort(effect=0.5)
     first = cross_validation.cross_validate(data, [arm(epochs=1)], tmp_path, folds=3)
+    (tmp_path / "scratch-compact-r0-f0.safetensors").unlink()
     (tmp_path / "scratch-compact-r0-f1.npz").unlink()
     whole = (tmp_path / "scratch-compact-r0-f2.npz").read_bytes()
     (tmp_path / "scratch-compact-r0-f2.npz").write_bytes(whole[: len(whole) // 2])
     assert cross_validation.cross_validate(data, [arm(epochs=1)], tmp_path, folds=3).equals(first)
+    assert (tmp_path / "scratch-compact-r0-f0.safetensors").exists()
 
 
 def test_old_fits_are_not_mixed_with_other_settings_data_seeds_weights_or_code(tmp_path):

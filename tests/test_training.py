@@ -119,15 +119,16 @@ def test_the_order_repeats_no_image_before_all_were_drawn():
     assert len(order) == 20 and order[:7].tolist() != order[7:14].tolist()
 
 
+@pytest.mark.parametrize("bf16", [False, True])
 @pytest.mark.parametrize("outputs", [1, 3])
-def test_networks_trained_together_are_those_trained_alone(outputs):
+def test_networks_trained_together_are_those_trained_alone(outputs, bf16):
     """Same order, augmentation and steps: what differs is rounding, which 30 steps of Adam enlarge a little."""
     images, labels = bright_and_dark(96)
     targets = labels if outputs == 1 else np.eye(3, dtype=np.float32)[np.arange(96) % 3]
     weights = np.ones((3, 96))
     for held_out, own in enumerate(weights):
         own[held_out::3] = 0
-    settings = Training(epochs=3, learning_rate=1e-3, batch_size=16)
+    settings = Training(epochs=3, learning_rate=1e-3, batch_size=16, bf16=bf16)
 
     def networks():
         return [models.create("compact", 1, outputs, seed) for seed in (5, 6, 7)]
