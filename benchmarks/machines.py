@@ -23,6 +23,7 @@ from scipy import stats
 from sklearn.metrics import roc_auc_score
 
 from radiogen_utils import cross_validation
+from radiogen_utils.__main__ import locate
 from radiogen_utils.data import find_cohort
 from radiogen_utils.patches import keep_patches
 from radiogen_utils.project import PROFILES, project_root
@@ -63,8 +64,7 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory() as folder:
         patches = Path(folder, "patches.npz")
-        where = options.data if options.data in ("auto", "phantom") else Path(options.data).resolve()
-        labels = keep_patches(patches, find_cohort(where)).labels
+        labels = keep_patches(patches, find_cohort(locate(options.data))).labels
         found = {}
         for name, (environment, _, _) in CONDITIONS.items():
             command = [sys.executable, __file__, "--condition", name, str(patches)]

@@ -26,6 +26,7 @@ import torch
 from PIL import Image
 
 from radiogen_utils import cross_validation, evaluation, figures, heatmaps, models, patches, training
+from radiogen_utils.__main__ import locate
 from radiogen_utils.archive import Archive
 from radiogen_utils.data import find_cohort
 from radiogen_utils.project import PROFILES, project_root
@@ -277,8 +278,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=project_root() / "runs" / "bench.json", help="file of the results")
     parser.add_argument("--section", choices=SECTIONS, help="one section only, its result as one line of JSON")
     options = parser.parse_args()
-    keyword = options.data in ("auto", "phantom", "phantom-null")
-    path = find_cohort(options.data if keyword else Path(options.data).resolve())
+    path = find_cohort(locate(options.data))
     if options.section:
         result = SECTIONS[options.section](path)
         own, children = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))

@@ -6,6 +6,7 @@ import sys
 import time
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -87,7 +88,7 @@ def real_cohort(real_archive):
 
 @pytest.fixture
 def cluster(tmp_path):
-    """Address of a real Dask scheduler, and two worker processes of one thread."""
+    """A real Dask scheduler: `address`, two worker processes of one thread `workers`, `start_worker()` for one more."""
     pytest.importorskip("distributed", reason="Dask is not installed")
     address_file, processes = tmp_path / "scheduler.json", []
 
@@ -103,7 +104,11 @@ def cluster(tmp_path):
         time.sleep(0.1)
     for _ in range(2):
         launch("worker", "--nthreads", "1", "--no-nanny")
-    yield json.loads(address_file.read_text())["address"], processes[1:]
+    yield SimpleNamespace(
+        address=json.loads(address_file.read_text())["address"],
+        workers=processes[1:],
+        start_worker=lambda: launch("worker", "--nthreads", "1", "--no-nanny"),
+    )
     for process in reversed(processes):
         process.kill()
         process.wait()

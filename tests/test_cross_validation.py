@@ -238,7 +238,7 @@ def test_a_worker_with_other_code_refuses():
 def test_dask_workers_one_of_them_killed_give_the_same_predictions(cluster, tmp_path):
     from threading import Thread
 
-    address, workers = cluster
+    address, workers = cluster.address, cluster.workers
     data, settings = cohort(n_patients=24, effect=0.5), [arm(epochs=2)]
     local = cross_validation.cross_validate(data, settings, tmp_path / "local", 4, 3)
 
@@ -255,6 +255,24 @@ def test_dask_workers_one_of_them_killed_give_the_same_predictions(cluster, tmp_
     killer.join()
     assert workers[0].wait(10) != 0 and workers[1].poll() is None
     pd.testing.assert_frame_equal(spread, local, check_exact=True)
+
+
+def test_a_run_outlives_all_its_workers_when_another_one_comes(cluster, tmp_path):
+    from threading import Thread
+
+    data, settings = cohort(n_patients=24, effect=0.5), [arm(epochs=2)]
+
+    def replace_all():
+        wait_for_fits(tmp_path, 2)
+        for worker in cluster.workers:
+            worker.kill()
+        cluster.start_worker()
+
+    replacer = Thread(target=replace_all)
+    replacer.start()
+    table = cross_validation.cross_validate(data, settings, tmp_path, 4, 2, scheduler=cluster.address)
+    replacer.join()
+    assert all(worker.wait(10) != 0 for worker in cluster.workers) and len(table) == 48
 
 
 def test_nobody_at_the_scheduler_s_address(monkeypatch):

@@ -90,7 +90,7 @@ def test_a_killed_run_continues_on_a_cluster_to_the_same_predictions(run, cluste
     process.kill()
     process.wait()
     assert len(list(copy.glob("fits/*.npz"))) < 20 and not (copy / "predictions.csv").exists()
-    command.main([*arguments, "--scheduler", cluster[0]])
+    command.main([*arguments, "--scheduler", cluster.address])
     assert (copy / "predictions.csv").read_bytes() == (run / "predictions.csv").read_bytes()
 
 
