@@ -54,7 +54,7 @@ class Arm:
     @property
     def name(self) -> str:
         """The initialisation, and the sequences where they are not the article's; column `arm` of the predictions."""
-        return "-".join([self.initialisation, *(self.sequences if self.sequences != ("FLAIR",) else ())])
+        return self.initialisation if self.sequences == ("FLAIR",) else f"{self.initialisation}-{'+'.join(self.sequences)}"
 
     def initial(self) -> dict[str, np.ndarray] | None:
         """Weights to start from, by layer; `None`: random ones."""
@@ -83,6 +83,13 @@ def assign_folds(labels: pd.Series, folds: int, seed: int) -> pd.Series:
     return result
 
 
+def repeated_folds(labels: pd.Series, folds: int | pd.Series, repeats: int, seed: int) -> list[pd.Series]:
+    """The fold of each patient in each repeat; arguments as for `cross_validate`."""
+    if isinstance(folds, pd.Series):
+        return [folds] * repeats
+    return [assign_folds(labels, folds, seed + repeat) for repeat in range(repeats)]
+
+
 @dataclass(frozen=True, eq=False)
 class Study:
     """All that a fit needs, so that a worker needs no file of the machine that asked.
@@ -101,9 +108,13 @@ class Study:
     seed: int
     code: str = CODE
 
+    @property
+    def folds(self) -> int:
+        return int(self.splits.max()) + 1
+
     @cached_property
     def _digest(self) -> str:
-        return digest(self.code, self.data.images.tobytes(), self.data.table.to_csv(), self.splits.shape)
+        return digest(self.code, self.data.images.tobytes(), self.data.table.to_csv(), self.folds)
 
     def key(self, arm: Arm, repeat: int, fold: int) -> str:
         """Digest of all that decides a fit: data, settings, starting weights, split, seed and code."""
@@ -149,8 +160,7 @@ class Study:
         for own, out in zip(weights, held_out):
             own[~out] = training.slice_weights(table[~out])
         # The same number of steps in every fit, so that fits can be trained together.
-        folds = int(self.splits.max()) + 1
-        steps = max(1, len(table) * (folds - 1) // folds // arm.training.batch_size)
+        steps = max(1, len(table) * (self.folds - 1) // self.folds // arm.training.batch_size)
         training.fit(networks, images, table.label.to_numpy(), weights, arm.training, seeds, steps)
         results = []
         for (repeat, fold), network, out in zip(fits, networks, held_out):
@@ -175,7 +185,7 @@ def cross_validate(
     data: Patches,
     arms: list[Arm],
     folder: Path,
-    folds: int = 10,
+    folds: int | pd.Series = 10,
     repeats: int = 1,
     seed: int = 0,
     scheduler: str | None = None,
@@ -187,7 +197,8 @@ def cross_validate(
         folder: where each fit leaves its scores, and the first repeat's networks of the compact backbone, as
             `<arm>-<backbone>-r<repeat>-f<fold>`. Fits found there that were made from the same data, settings and code
             are not repeated.
-        folds, repeats: the repeats reshuffle the patients with other seeds.
+        folds: number of random folds; or each patient's fold, 0 … K-1, such as the institution, the same in every repeat.
+        repeats: the repeats train with other seeds, and reshuffle random folds.
         scheduler: address of a Dask scheduler, `tcp://host:port`, whose workers do the fits; `None`: this machine.
 
     Returns:
@@ -199,7 +210,7 @@ def cross_validate(
         SchedulerError: Dask is not installed, or nobody answers at that address.
     """
     patient = data.table.patient
-    splits = [patient.map(assign_folds(data.labels, folds, seed + repeat)) for repeat in range(repeats)]
+    splits = [patient.map(split) for split in repeated_folds(data.labels, folds, repeats, seed)]
     study = Study(data, np.stack(splits), {(arm.name, arm.backbone): arm.initial() for arm in arms}, seed)
     with exclusive(folder):
         missing = {arm: [] for arm in arms}

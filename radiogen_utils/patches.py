@@ -1,7 +1,7 @@
 """From an image and a tumour mask to the 80×80 patch that the network sees."""
 
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -146,6 +146,12 @@ class Patches:
     def labels(self) -> pd.Series:
         """Label by patient, sorted by patient."""
         return self.table.groupby("patient").label.first()
+
+    def permuted(self, seed: int) -> "Patches":
+        """The same patches with the patients' labels dealt out anew: a cohort in which the label means nothing."""
+        labels = self.labels
+        dealt = pd.Series(np.random.default_rng(seed).permutation(labels.to_numpy()), labels.index)
+        return replace(self, table=self.table.assign(label=self.table.patient.map(dealt)))
 
     def save(self, path: Path, key: str = "") -> None:
         """Write everything into one `.npz` file; `key` tells `keep_patches` what it was made from."""
