@@ -1,4 +1,4 @@
-# make figures | test | lab | report | bench        (DATA, PRETRAINING, PROFILE, OUT: see README.md)
+# make figures | test | lab | report | bench        (DATA, PRETRAINING, PROFILE, OUT, TRAIN: see README.md)
 PYTHON ?= python3
 DATA ?= auto
 PRETRAINING ?= auto
@@ -11,7 +11,7 @@ STAMP := .venv/installed
 .PHONY: figures test lab report bench clean
 
 figures: $(STAMP)
-	$(BIN)/python -m radiogen_utils run --data "$(DATA)" --pretraining "$(PRETRAINING)" --profile "$(PROFILE)" --out "$(OUT)" --publish
+	$(BIN)/python -m radiogen_utils run --data "$(DATA)" --pretraining "$(PRETRAINING)" --profile "$(PROFILE)" --out "$(OUT)" $(if $(TRAIN),--train) --publish
 
 test: $(STAMP)
 	$(BIN)/python -m pytest

@@ -2,6 +2,7 @@
 
 import argparse
 import importlib.util
+import json
 import os
 import shutil
 import sys
@@ -12,10 +13,9 @@ from .project import BATCH_VARIABLE, PROFILES, FolderInUse, MissingStep, Run, Sc
 
 NOTEBOOKS = project_root() / "notebooks"
 KEYWORDS = ("auto", "phantom", "phantom-null")
-OWN_OPTIONS = ("data", "pretraining", "profile", "out", "scheduler")
+OWN_OPTIONS = ("data", "pretraining", "profile", "out", "scheduler", "train")
 """Parameters of the notebooks that are options of the command line."""
 RESULTS_MARK = "<!-- results -->", "<!-- /results -->"
-ARM_NAMES = {"gbm": "glioblastoma MRI", "scratch": "from scratch", "natural": "natural images"}
 EPILOG = """\
 examples:
   python -m radiogen_utils run                                   the public archive, downloaded when needed
@@ -24,8 +24,10 @@ examples:
   python -m radiogen_utils run --only 05                         one notebook, on what a former run left
   python -m radiogen_utils verify lgg-mri-segmentation.zip       check an archive against the published cohort
 
-A run leaves in its folder: notebooks/ (executed), figures/, predictions.csv (out-of-fold scores) and results.json
-(every number, with commit, settings, versions and the data's digest). Repeated, it keeps the fits that are there.
+A run leaves in its folder: notebooks/ (executed), figures/, predictions.csv (out-of-fold scores), results.json (every
+number, with commit, settings, versions and the data's digest) and, once all notebooks are through, results.md. On the
+published cohort scores and networks that come with the course are read; --train computes them, and repeated, keeps the
+fits that are there.
 """
 
 
@@ -94,7 +96,7 @@ def run_in(out: Run, paths: list[Path], declared: dict[Path, set[str]], options:
     """Execute the chosen notebooks into a folder that nobody else writes to."""
     given = dict(options.parameter)
     values = {"profile": options.profile, "out": str(out.folder), "pretraining": locate(options.pretraining)}
-    values["scheduler"] = options.scheduler
+    values |= {"scheduler": options.scheduler, "train": options.train}
     values["data"] = locate(options.data)
     if any("pretraining" in names for names in declared.values()) and values["pretraining"] not in KEYWORDS:
         from .pretraining import find_slices
@@ -115,6 +117,8 @@ def run_in(out: Run, paths: list[Path], declared: dict[Path, set[str]], options:
     for path in paths:
         own = {name: value for name, value in (values | given).items() if name in declared[path]}
         execute(path, out, own)
+    if len(paths) == len(notebooks()):
+        write_report(out)
     print(f"done in {(time.perf_counter() - start) / 60:.1f} min: {out.folder}")
     if options.publish:
         publish(out, complete=len(paths) == len(notebooks()))
@@ -155,13 +159,25 @@ def execute(path: Path, out: Run, parameters: dict[str, str]) -> None:
     print(f"{path.stem}: {seconds:.0f} s", flush=True)
 
 
+def write_report(out: Run) -> None:
+    """Leave results.md, what was found by a whole run, in its folder."""
+    from . import report
+
+    ablation = project_root() / "benchmarks" / "ablation.json"
+    rows = json.loads(ablation.read_text()) if ablation.exists() else []
+    text = report.report(out.results(), (project_root() / "README.md").read_text(), rows)
+    (out.folder / "results.md").write_text(text)
+
+
 def why_not_publish(out: Run, complete: bool) -> str | None:
     """Why a run must not replace the published figures; `None` if nothing speaks against it."""
     if not complete:
         return "only some notebooks were run"
-    if out.profile_name == "smoke":
-        return "profile smoke is for tests"
+    if out.profile_name != "paper":
+        return "only profile paper is published"
     results = out.results()
+    if results["training"]["released"]:
+        return "its scores were read from there; --train computes them"
     cohort, label = results["cohort"], results["patches"]
     if cohort["synthetic"] or results["pretraining"]["source"] == "phantom":
         return "the data are a synthetic phantom"
@@ -174,6 +190,8 @@ def why_not_publish(out: Run, complete: bool) -> str | None:
 
 def publish(out: Run, complete: bool) -> None:
     """Copy a whole run on real data to the published `figures/`, and newly trained weights to the package."""
+    from . import report, released
+
     reason = why_not_publish(out, complete)
     if reason:
         print(f"figures/ left as it is: {reason}")
@@ -181,8 +199,16 @@ def publish(out: Run, complete: bool) -> None:
     results = out.results()
     target = project_root() / "figures"
     target.mkdir(exist_ok=True)
-    for file in (*sorted(out.figures.glob("figure*.png")), out.folder / "predictions.csv", out.folder / "results.json"):
+    names = ("predictions.csv", "permutations.csv", "results.json", "results.md")
+    for file in (
+        *sorted(out.figures.glob("figure*.png")),
+        out.figures / "clusterings.png",
+        *map(out.folder.joinpath, names),
+    ):
         shutil.copy(file, target)
+    (target / released.NETWORKS).mkdir(exist_ok=True)
+    for file in out.folder.glob("fits/gbm-compact-r0-f*.safetensors"):
+        shutil.copy(file, target / released.NETWORKS)
     if results["pretraining"]["source"] == "slices":
         from .models import WEIGHTS
 
@@ -192,40 +218,8 @@ def publish(out: Run, complete: bool) -> None:
     readme = project_root() / "README.md"
     before, _, rest = readme.read_text().partition(RESULTS_MARK[0])
     after = rest.partition(RESULTS_MARK[1])[2]
-    readme.write_text(f"{before}{RESULTS_MARK[0]}\n{results_table(results)}{RESULTS_MARK[1]}{after}")
+    readme.write_text(f"{before}{RESULTS_MARK[0]}\n{report.results_table(results)}{RESULTS_MARK[1]}{after}")
     print(f"published: {target} and the table of README.md")
-
-
-def results_table(results: dict) -> str:
-    """Paper against ours as a Markdown table: mean AUC over the repeats, with the mean bounds of their intervals."""
-    roc = results["roc"]
-    networks = [row for row in roc["auc"] if row["arm"] in roc["published"]]
-    backbones = list(dict.fromkeys(row["backbone"] for row in networks))
-    lines = ["| initialisation | paper | " + " | ".join(f"ours, `{name}`" for name in backbones) + " |"]
-    lines.append("|---" * (2 + len(backbones)) + "|")
-    for arm, published in roc["published"].items():
-        cells = [published]
-        for backbone in backbones:
-            cells.append(_mean_auc(roc["auc"], arm, backbone))
-        lines.append(f"| {ARM_NAMES[arm]} | " + " | ".join(map(_interval, cells)) + " |")
-    verdict = "reproduced" if roc["reproduced"] else "not reproduced"
-    lines += ["", f"Glioblastoma arm of the compact network against the paper: **{verdict}**.", ""]
-    simple = {(row["arm"], row["backbone"]): None for row in roc["auc"] if row not in networks}
-    if simple:
-        lines += ["Simple models in the same folds:", "", "| model | AUC |", "|---|---|"]
-        lines += [f"| {arm}, {model} | {_interval(_mean_auc(roc['auc'], arm, model))} |" for arm, model in simple]
-        lines += [""]
-    return "\n".join(lines)
-
-
-def _mean_auc(rows, arm, backbone):
-    """Mean AUC and bounds over the repeats, `None` where there is none."""
-    own = [row for row in rows if (row["arm"], row["backbone"]) == (arm, backbone)]
-    return [sum(row[key] for row in own) / len(own) for key in ("auc", "low", "high")] if own else None
-
-
-def _interval(cell) -> str:
-    return "{:.3f} ({:.3f}–{:.3f})".format(*cell) if cell else "–"
 
 
 def verify(options: argparse.Namespace) -> None:
@@ -293,6 +287,9 @@ def parser() -> argparse.ArgumentParser:
         default="",
         metavar="tcp://HOST:PORT",
         help="give the fits to the workers of this Dask scheduler (default: the cores or the GPU of this machine)",
+    )
+    runner.add_argument(
+        "--train", action="store_true", help="train, even where scores for these settings come with the course"
     )
     runner.add_argument("--publish", action="store_true", help="refresh figures/ after a whole run on the real cohort")
     verifier = commands.add_parser("verify", help="check a cohort against the published one")

@@ -13,13 +13,14 @@ from skimage.measure import label, regionprops
 from sklearn.ensemble import ExtraTreesClassifier
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegressionCV
+from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from . import evaluation
 from .archive import patient_of
-from .cross_validation import PREDICTION_COLUMNS, assign_folds
+from .cross_validation import PREDICTION_COLUMNS, assign_folds, repeated_folds
 from .data import SEQUENCES, Cohort, open_cohort
 from .patches import head_window
 
@@ -130,7 +131,9 @@ def clinical_and_image(cohort: Cohort) -> list[Baseline]:
     return [*found, Baseline("image features", "trees", features)]
 
 
-def cross_validate(baselines: list[Baseline], labels: pd.Series, folds: int, repeats: int, seed: int) -> pd.DataFrame:
+def cross_validate(
+    baselines: list[Baseline], labels: pd.Series, folds: int | pd.Series, repeats: int, seed: int
+) -> pd.DataFrame:
     """Out-of-fold log-odds of every baseline in the folds of the networks.
 
     Args:
@@ -140,13 +143,28 @@ def cross_validate(baselines: list[Baseline], labels: pd.Series, folds: int, rep
     Returns:
         As `cross_validation.cross_validate`; `arm` is the baseline's name, `backbone` its model.
     """
-    splits = [assign_folds(labels, folds, seed + repeat) for repeat in range(repeats)]
+    splits = repeated_folds(labels, folds, repeats, seed)
     tables = joblib.Parallel(joblib.cpu_count(only_physical_cores=True))(
         joblib.delayed(_fit)(baseline, labels, repeat, fold, splits[repeat] == fold, seed)
         for baseline in baselines
-        for repeat, fold in np.ndindex(repeats, folds)
+        for repeat, split in enumerate(splits)
+        for fold in range(split.max() + 1)
     )
     return pd.concat(tables, ignore_index=True)[PREDICTION_COLUMNS]
+
+
+def permutation_aucs(baseline: Baseline, dealt: list[pd.Series], folds: int, seed: int) -> np.ndarray:
+    """AUC of a baseline, one repeat of its cross-validation, for each of several deals of the labels; (len(dealt),)."""
+    areas = joblib.Parallel(joblib.cpu_count(only_physical_cores=True))(
+        joblib.delayed(_auc)(baseline, labels, folds, seed) for labels in dealt
+    )
+    return np.array(areas)
+
+
+def _auc(baseline, labels, folds, seed) -> float:
+    split = assign_folds(labels, folds, seed)
+    table = pd.concat([_fit(baseline, labels, 0, fold, split == fold, seed) for fold in range(folds)])
+    return float(roc_auc_score(table.y_true, table.score))
 
 
 def _fit(baseline, labels, repeat, fold, out, seed) -> pd.DataFrame:

@@ -54,7 +54,8 @@ class Arm:
     @property
     def name(self) -> str:
         """The initialisation, and the sequences where they are not the article's; column `arm` of the predictions."""
-        return self.initialisation if self.sequences == ("FLAIR",) else f"{self.initialisation}-{'+'.join(self.sequences)}"
+        sequences = "+".join(self.sequences)
+        return self.initialisation if sequences == "FLAIR" else f"{self.initialisation}-{sequences}"
 
     def initial(self) -> dict[str, np.ndarray] | None:
         """Weights to start from, by layer; `None`: random ones."""
@@ -216,7 +217,7 @@ def cross_validate(
         missing = {arm: [] for arm in arms}
         tables = []
         for arm in arms:
-            for fit in np.ndindex(repeats, folds):
+            for fit in np.ndindex(repeats, study.folds):
                 kept = _read(folder, study, arm, *fit)
                 if kept is None:
                     missing[arm].append(fit)

@@ -6,7 +6,20 @@ from scipy import stats
 from scipy.special import expit
 from sklearn.metrics import roc_auc_score, roc_curve
 
+from . import published
+
 CONFIDENCE = 0.95
+LEFT_OUT = ", institution left out"
+"""End of an arm's name where the folds are the institutions."""
+
+
+def split_arm(arm: str) -> tuple[str, str]:
+    """Initialisation and sequences in an arm's name: "gbm-post-contrast" -> ("gbm", "post-contrast").
+
+    The article's sequence, which the name leaves out, is FLAIR; a simple model has its name and "".
+    """
+    start, _, sequences = arm.removesuffix(LEFT_OUT).partition("-")
+    return (start, sequences or "FLAIR") if start in published.AUC else (arm.removesuffix(LEFT_OUT), "")
 
 
 def _check(y_true, *scores) -> tuple[np.ndarray, ...]:
@@ -257,6 +270,30 @@ def auc_table(predictions: pd.DataFrame) -> pd.DataFrame:
         rows.append((arm, backbone, repeat, len(group), group.y_true.sum(), auc, low, high, delong_low, delong_high))
     columns = "arm backbone repeat patients positives auc low high delong_low delong_high".split()
     return pd.DataFrame(rows, columns=columns)
+
+
+def over_repeats(predictions: pd.DataFrame) -> pd.DataFrame:
+    """AUC of every arm and backbone over the repeats of its cross-validation.
+
+    Returns:
+        Columns arm, backbone, repeats, auc (mean), sd (NaN for a single repeat), low, high, delong_low, delong_high (means of
+        the repeats' bounds) and pooled (AUC of each patient's mean score: the repeats' networks as one ensemble, none
+        of which has seen the patient).
+    """
+    table = auc_table(predictions)
+    bounds = ["low", "high", "delong_low", "delong_high"]
+    rows = []
+    for (arm, backbone), own in table.groupby(["arm", "backbone"], sort=False):
+        pooled = mean_scores(predictions, arm, backbone)
+        area = float(roc_auc_score(pooled.y_true, pooled.score))
+        rows.append((arm, backbone, len(own), own.auc.mean(), own.auc.std(), *own[bounds].mean(), area))
+    return pd.DataFrame(rows, columns=["arm", "backbone", "repeats", "auc", "sd", *bounds, "pooled"])
+
+
+def mean_scores(predictions: pd.DataFrame, arm: str, backbone: str) -> pd.DataFrame:
+    """Mean of each patient's scores over the repeats of one arm, by patient; columns y_true, score."""
+    own = predictions.query("arm == @arm and backbone == @backbone")
+    return own.groupby("patient").agg(y_true=("y_true", "first"), score=("score", "mean"))
 
 
 def compare_arms(predictions: pd.DataFrame, first: tuple[str, str], second: tuple[str, str]) -> pd.DataFrame:

@@ -9,7 +9,7 @@ import seaborn as sns
 from sklearn.metrics import roc_curve
 
 from . import published
-from .evaluation import patient_scores, roc_band
+from .evaluation import patient_scores, roc_band, split_arm
 from .patches import percentile_window, stretch
 from .project import write_atomically
 
@@ -19,6 +19,8 @@ SYNTHETIC = "SYNTHETIC PHANTOM: no patient data"
 NAMES = {"scratch": "from scratch", "natural": "natural images", "gbm": "glioblastoma MRI"}
 """Initialisations as the figures call them."""
 COLOURS = dict(zip(NAMES, sns.color_palette("colorblind", 3)))
+INPUTS = {"pre-contrast+FLAIR+post-contrast": "three sequences"}
+"""Sequences as the figures call them, where the name is not their own."""
 CONTOUR = "#ffb000"
 
 
@@ -105,15 +107,26 @@ def figure2(predictions: pd.DataFrame, table: pd.DataFrame, main: tuple[str, str
     """Figure 2: ROC curves over the published one, and the AUCs of paper and reproduction side by side.
 
     Args:
-        predictions: out-of-fold scores; the curves are those of the first repeat.
-        table: `evaluation.auc_table(predictions)`; what is no network stands among the AUCs only.
+        predictions: out-of-fold scores; the curves are the article's arms (FLAIR), first repeat.
+        table: `evaluation.auc_table(predictions)`.
         main: (arm, backbone) of the curve that gets the bootstrap band.
     """
-    n_lines = len(published.AUC) + len(table.groupby(["arm", "backbone"]))
-    figure, (left, right) = plt.subplots(1, 2, figsize=(11, max(4.8, 0.5 * n_lines)), width_ratios=[1, 1.05])
-    first = table[(table.repeat == 0) & table.arm.isin(NAMES)]
+    entries = [(f"paper, {NAMES[arm]}", [published.AUC[arm]], "black", "s") for arm in ("gbm", "scratch", "natural")]
+    for (arm, backbone), own in table.groupby(["arm", "backbone"], sort=False):
+        start, sequences = split_arm(arm)
+        label, colour, marker = f"{arm}, {backbone}", "0.45", "D"
+        if sequences:
+            label, colour, marker = (
+                f"{backbone}, {INPUTS.get(sequences, sequences)}, {NAMES[start]}",
+                COLOURS[start],
+                "o",
+            )
+        entries.append((label, own[["auc", "low", "high"]].to_numpy(), colour, marker))
+    figure, (left, right) = plt.subplots(
+        1, 2, figsize=(12.5, max(5.2, 0.34 * len(entries) + 1)), width_ratios=[1, 0.95], layout="constrained"
+    )
     rates = np.linspace(0, 1, 101)
-    for row in first.itertuples():
+    for row in table[(table.repeat == 0) & table.arm.isin(NAMES)].itertuples():
         scores = patient_scores(predictions, row.arm, row.backbone)
         colour, style = COLOURS[row.arm], "-" if row.backbone == main[1] else ":"
         false, true, _ = roc_curve(scores.y_true, scores.score, drop_intermediate=False)
@@ -126,29 +139,20 @@ def figure2(predictions: pd.DataFrame, table: pd.DataFrame, main: tuple[str, str
         *published.ROC.T, color="black", lw=2, label=f"published (glioblastoma MRI): {published.AUC['gbm'][0]:.3f}"
     )
     left.plot([0, 1], [0, 1], color="0.7", lw=1, ls="--")
-    left.set(xlabel="1 − specificity", ylabel="sensitivity", xlim=(0, 1), ylim=(0, 1.01), aspect="equal")
+    left.set(xlabel="1 − specificity", ylabel="sensitivity", xlim=(0, 1), ylim=(0, 1.01), aspect="equal", anchor="N")
     left.legend(fontsize=7, loc="lower right", frameon=False)
 
-    entries = [(f"paper, {NAMES[arm]}", *published.AUC[arm], "black", "s") for arm in ("gbm", "scratch", "natural")]
-    for (arm, backbone), group in table.groupby(["arm", "backbone"], sort=False):
-        label = f"ours, {NAMES[arm]}\n{backbone}" if arm in NAMES else f"{arm}\n{backbone}"
-        colour, marker = (COLOURS[arm], "o") if arm in NAMES else ("0.45", "D")
-        entries.append((label, group.auc.mean(), group.low.mean(), group.high.mean(), colour, marker))
-    for position, (label, auc, low, high, colour, marker) in enumerate(reversed(entries)):
+    for position, (_, values, colour, marker) in enumerate(reversed(entries)):
+        auc, low, high = np.mean(values, 0)
         right.errorbar(auc, position, xerr=[[auc - low], [high - auc]], fmt=marker, color=colour, capsize=3)
-        right.text(
-            1.03,
-            position,
-            f"{auc:.3f} ({low:.3f}–{high:.3f})",
-            va="center",
-            fontsize=8,
-            transform=right.get_yaxis_transform(),
-        )
+        if len(values) > 1:
+            right.plot(np.array(values)[:, 0], [position + 0.25] * len(values), ".", color=colour, ms=3)
+        text = f"{auc:.3f} ({low:.3f}–{high:.3f})"
+        right.text(1.03, position, text, va="center", fontsize=8, transform=right.get_yaxis_transform())
     right.set_yticks(range(len(entries)), [entry[0] for entry in reversed(entries)], fontsize=8)
     right.axvline(0.5, color="0.7", lw=1, ls="--")
     right.set(xlabel="AUC with 95 % interval", xlim=(min(0.4, table.low.min() - 0.02), 1))
     sns.despine(figure)
-    figure.tight_layout()
     return figure
 
 
@@ -205,27 +209,26 @@ def figure3(rows: dict[str, list[tuple[str, np.ndarray, np.ndarray, np.ndarray]]
     return figure
 
 
-def margins(trained: pd.DataFrame, control: pd.DataFrame) -> plt.Figure:
-    """Margin statistics of every patient, the trained networks beside those with random weights.
+def margins(trained: dict[str, pd.DataFrame], control: dict[str, pd.DataFrame]) -> plt.Figure:
+    """Margin statistics of every patient, the trained networks beside those with random weights; a row a method.
 
     Args:
-        trained, control: `heatmaps.margin_table` of both.
+        trained, control: method's name -> `heatmaps.margin_table`.
     """
     titles = {
-        "contrast": "attention: margin band against core\n(band − core) / (band + core)",
-        "rho": "attention against irregularity along the contour\nSpearman's ρ",
+        "contrast": "margin band against core\n(band − core) / (band + core)",
+        "rho": "irregularity along the contour\nSpearman's ρ",
     }
-    figure, grid = plt.subplots(1, 2, figsize=(9, 3.8))
-    for axes, (column, title) in zip(grid, titles.items()):
-        both = pd.concat({"trained": trained[column], "random weights": control[column]}, names=["network"])
-        both = both.rename("value").reset_index()
-        sns.boxplot(both, x="network", y="value", ax=axes, color="0.9", width=0.5, fliersize=0)
-        sns.stripplot(
-            both, x="network", y="value", ax=axes, size=3, alpha=0.6, hue="network", palette="colorblind", legend=False
-        )
-        axes.axhline(0, color="0.5", lw=1, ls="--")
-        axes.set(title=title, xlabel="", ylabel="")
-        axes.title.set_fontsize(9)
+    figure, grid = plt.subplots(len(trained), 2, squeeze=False, figsize=(9, 3.6 * len(trained)), layout="constrained")
+    for axes, method in zip(grid, trained):
+        for panel, (column, title) in zip(axes, titles.items()):
+            tables = {"trained": trained[method][column], "random weights": control[method][column]}
+            both = pd.concat(tables, names=["network"]).rename("value").reset_index()
+            sns.boxplot(both, x="network", y="value", ax=panel, color="0.9", width=0.5, fliersize=0)
+            options = {"size": 3, "alpha": 0.6, "hue": "network", "palette": "colorblind", "legend": False}
+            sns.stripplot(both, x="network", y="value", ax=panel, **options)
+            panel.axhline(0, color="0.5", lw=1, ls="--")
+            panel.set(xlabel="", ylabel="")
+            panel.set_title(f"{method}: {title}", fontsize=9)
     sns.despine(figure)
-    figure.tight_layout()
     return figure

@@ -13,6 +13,7 @@ from pytorch_grad_cam import GradCAM  # noqa: E402
 from pytorch_grad_cam.utils.model_targets import BinaryClassifierOutputTarget  # noqa: E402
 
 from .patches import Patches  # noqa: E402
+from .training import predict  # noqa: E402
 
 MARGIN_WIDTH = 8
 """Width of the margin band inside the tumour's contour in pixels (about mm): one cell of the compact network's map."""
@@ -50,9 +51,50 @@ def grad_cam(model: torch.nn.Module, images: np.ndarray, batch_size: int = 128) 
             gradients = cam.activations_and_grads.gradients
             if not gradients or not all(gradient.any() for gradient in gradients):
                 raise RuntimeError("no gradient reaches the layer of the heatmap; unfreeze the network's weights")
-            raw = torch.as_tensor(cam.raw)[:, None].float()
-            maps.append(functional.interpolate(raw, size=batch.shape[2:], mode="bilinear", align_corners=False)[:, 0])
-    return torch.cat(maps).numpy()
+            maps.append(_enlarge(cam.raw, batch.shape[2:]))
+    return np.concatenate(maps)
+
+
+def _enlarge(maps, shape) -> np.ndarray:
+    """(N, h, w) -> (N, *shape) float32, bilinearly."""
+    small = torch.as_tensor(maps)[:, None].float()
+    return functional.interpolate(small, size=tuple(shape), mode="bilinear", align_corners=False)[:, 0].numpy()
+
+
+def occlusion(model: torch.nn.Module, images: np.ndarray, size: int = 8) -> np.ndarray:
+    """By how much the log-odds of class 1 fall when a square of the image is blackened (Zeiler and Fergus, ECCV 2014).
+
+    Black is what the network knows as "no tumour here". Own code, because captum, which offers it, is held to NumPy 1.
+
+    Args:
+        images: (N, C, H, W) uint8.
+        size: side of the squares in pixels, which tile the image; 8 is a cell of the compact network's Grad-CAM map.
+
+    Returns:
+        (N, H, W) float32: the fall, 0 where the log-odds rise, as in Grad-CAM; enlarged bilinearly from one value a square.
+    """
+    before = predict(model, images)[:, 0]
+    falls = np.zeros((len(images), *(side // size for side in images.shape[2:])), np.float32)
+    for i, j in np.ndindex(falls.shape[1:]):
+        square = np.s_[:, :, i * size : (i + 1) * size, j * size : (j + 1) * size]
+        rows = np.flatnonzero(images[square].any((1, 2, 3)))
+        if len(rows):
+            hidden = images[rows]
+            hidden[square] = 0
+            falls[rows, i, j] = before[rows] - predict(model, hidden)[:, 0]
+    return _enlarge(np.maximum(falls, 0), images.shape[2:])
+
+
+def agreement(data: Patches, first: np.ndarray, second: np.ndarray) -> pd.Series:
+    """Spearman correlation of two heatmaps (N, 80, 80) over the tumour's pixels, by patient: the mean over the slices.
+
+    NaN where one of them is constant in every slice.
+    """
+    rows = []
+    for mask, one, other in zip(data.masks, first, second):
+        varies = np.ptp(one[mask]) > 0 and np.ptp(other[mask]) > 0
+        rows.append(stats.spearmanr(one[mask], other[mask]).statistic if varies else np.nan)
+    return pd.Series(rows).groupby(data.table.patient).mean()
 
 
 def margin_band(mask: np.ndarray, width: float) -> np.ndarray:

@@ -147,6 +147,18 @@ class Patches:
         """Label by patient, sorted by patient."""
         return self.table.groupby("patient").label.first()
 
+    @property
+    def content(self) -> str:
+        """Digest of images and table: of what a network gets to see, whatever else lies in the archive."""
+        return digest(self.images.tobytes(), self.table.to_csv(index=False))
+
+    def institution_folds(self) -> pd.Series | None:
+        """Fold of each patient such that each institution is one; `None` where the others would have one class only."""
+        labels = self.labels
+        folds = labels.index.to_series().str.split("_").str[1].astype("category").cat.codes.astype(int)
+        both = all(labels[folds != fold].nunique() == 2 for fold in folds.unique())
+        return folds if both else None
+
     def permuted(self, seed: int) -> "Patches":
         """The same patches with the patients' labels dealt out anew: a cohort in which the label means nothing."""
         labels = self.labels

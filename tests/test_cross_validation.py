@@ -288,3 +288,14 @@ def test_without_dask_the_command_that_installs_it_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(SchedulerError, match="cluster"):
         cross_validation.connect("tcp://127.0.0.1:9")
+
+
+def test_given_folds_are_the_same_in_every_repeat(tmp_path):
+    """As the institution is: uneven in size, each held out once a repeat, with other seeds."""
+    data = cohort(n_patients=16, effect=1)
+    folds = pd.Series(np.minimum(np.arange(16) // 4, 2), data.labels.index)
+    table = cross_validation.cross_validate(data, [arm(epochs=1)], tmp_path, folds=folds, repeats=2)
+    for _, own in table.groupby("repeat"):
+        assert own.set_index("patient").fold.sort_index().eq(folds).all() and len(own) == 16
+    first, second = (own.set_index("patient").score.sort_index() for _, own in table.groupby("repeat"))
+    assert not np.allclose(first, second)
