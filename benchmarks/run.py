@@ -174,6 +174,7 @@ def draw(path) -> dict:
         }
     )
     predictions = pd.read_csv(project_root() / "figures" / "predictions.csv")
+    predictions = predictions[~predictions.arm.str.endswith(evaluation.LEFT_OUT)]
 
     def figure():
         figures.figure2(predictions, evaluation.auc_table(predictions), ("gbm", "compact"))

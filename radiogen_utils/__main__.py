@@ -117,7 +117,7 @@ def run_in(out: Run, paths: list[Path], declared: dict[Path, set[str]], options:
     for path in paths:
         own = {name: value for name, value in (values | given).items() if name in declared[path]}
         execute(path, out, own)
-    if len(paths) == len(notebooks()):
+    if {"cohort", "roc", "heatmaps", "clusterings"} <= set(out.results()):
         write_report(out)
     print(f"done in {(time.perf_counter() - start) / 60:.1f} min: {out.folder}")
     if options.publish:
@@ -160,7 +160,7 @@ def execute(path: Path, out: Run, parameters: dict[str, str]) -> None:
 
 
 def write_report(out: Run) -> None:
-    """Leave results.md, what was found by a whole run, in its folder."""
+    """Leave results.md, what all notebooks found, in the run's folder."""
     from . import report
 
     ablation = project_root() / "benchmarks" / "ablation.json"

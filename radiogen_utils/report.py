@@ -19,7 +19,7 @@ def _cell(value) -> str:
 
 
 def _interval(row, low="low", high="high") -> str:
-    return f"{row[low]:.3f}–{row[high]:.3f}"
+    return f"{row[low]:.3f}{' to ' if row[low] < 0 else '–'}{row[high]:.3f}"
 
 
 def results_table(results: dict) -> str:

@@ -249,3 +249,35 @@ def test_auc_within_groups_ignores_differences_between_them():
     assert np.isnan(lone.auc["A"]) and lone.patients["within groups"] == 6
     apart = evaluation.by_group([0, 0, 1, 1], [1, 2, 3, 4], list("AAAA")).loc["A"]
     assert apart.auc == 1 and np.isnan(apart.low) and np.isnan(apart.high)
+
+
+def test_arm_names_are_taken_apart():
+    assert evaluation.split_arm("gbm") == ("gbm", "FLAIR")
+    assert evaluation.split_arm("natural-pre-contrast+FLAIR") == ("natural", "pre-contrast+FLAIR")
+    assert evaluation.split_arm("scratch-post-contrast" + evaluation.LEFT_OUT) == ("scratch", "post-contrast")
+    assert evaluation.split_arm("image features" + evaluation.LEFT_OUT) == ("image features", "")
+
+
+def test_over_repeats_by_hand():
+    y = np.array([0, 0, 1, 1])
+    scores = {0: [1, 2, 3, 4], 1: [1, 4, 2, 3]}  # AUC 1 and 1/2
+    rows = [
+        {
+            "arm": "gbm",
+            "backbone": "compact",
+            "repeat": repeat,
+            "fold": 0,
+            "patient": f"P{i}",
+            "y_true": y[i],
+            "score": s,
+        }
+        for repeat, own in scores.items()
+        for i, s in enumerate(own)
+    ]
+    found = evaluation.over_repeats(pd.DataFrame(rows)).iloc[0]
+    assert found.repeats == 2 and found.auc == pytest.approx(0.75) and found.sd == pytest.approx(0.5 / np.sqrt(2))
+    table = evaluation.auc_table(pd.DataFrame(rows))
+    assert found.low == pytest.approx(table.low.mean()) and found.delong_high == pytest.approx(table.delong_high.mean())
+    # Means 1, 3 of the negatives and 2.5, 3.5 of the positives: three of four pairs are in order.
+    assert found.pooled == pytest.approx(0.75)
+    assert np.isnan(evaluation.over_repeats(pd.DataFrame(rows[:4])).sd[0])

@@ -137,3 +137,40 @@ def test_summary_of_a_shift_and_of_none():
     assert none["low"] < 0 < none["high"] and none["p"] > 0.9
     with pytest.raises(ValueError, match="too few"):
         heatmaps.summarise(pd.Series([1.0, np.nan]))
+
+
+def test_occlusion_equals_blackening_by_hand(images):
+    model = models.create("compact", seed=1).eval()
+
+    def log_odds(x):
+        with torch.inference_mode():
+            return model(torch.as_tensor(x) / 255)[:, 0].numpy()
+
+    maps = heatmaps.occlusion(model, images)
+    for i, j in ((0, 0), (4, 7), (9, 9)):
+        hidden = images.copy()
+        hidden[:, :, 8 * i : 8 * i + 8, 8 * j : 8 * j + 8] = 0
+        fall = np.maximum(log_odds(images) - log_odds(hidden), 0)
+        # The square's centre lies between four pixels; bilinear enlargement mixes 1/16 of a neighbour in each direction.
+        middle = maps[:, 8 * i + 3 : 8 * i + 5, 8 * j + 3 : 8 * j + 5].mean((1, 2))
+        np.testing.assert_allclose(middle, fall, atol=0.15 * maps.max() + 1e-6)
+    corner = maps[:, 0, 0]  # nothing is mixed in at the patch's corner
+    hidden = images.copy()
+    hidden[:, :, :8, :8] = 0
+    np.testing.assert_allclose(corner, np.maximum(log_odds(images) - log_odds(hidden), 0), atol=1e-5)
+
+
+def test_a_black_square_cannot_fall(images):
+    images[:, :, :40] = 0
+    maps = heatmaps.occlusion(models.create("compact", seed=1), images)
+    assert not maps[:, :36].any() and maps.shape == (3, 80, 80)
+
+
+def test_agreement_of_maps():
+    mask = disc(25)
+    rng = np.random.default_rng(0)
+    one = rng.random((2, 80, 80))
+    data = one_patient([mask, mask])
+    assert heatmaps.agreement(data, one, one**3).iloc[0] == pytest.approx(1)
+    assert heatmaps.agreement(data, one, -one).iloc[0] == pytest.approx(-1)
+    assert np.isnan(heatmaps.agreement(data, one, np.zeros_like(one)).iloc[0])

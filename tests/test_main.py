@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from radiogen_utils import __main__ as command
-from radiogen_utils import evaluation
+from radiogen_utils import evaluation, report
 from radiogen_utils.project import Run, project_root
 
 
@@ -157,19 +157,21 @@ SECTIONS = {
     "cohort": {"synthetic": False, "status": "partial", "problems": 0},
     "patches": {"column": "COCCluster", "positive": 2},
     "pretraining": {"source": "shipped weights"},
+    "training": {"released": None},
 }
 
 
 @pytest.mark.parametrize(
     "changes, profile, complete, reason",
     [
-        ({"cohort": {"synthetic": True}}, "standard", True, "phantom"),
-        ({"pretraining": {"source": "phantom"}}, "standard", True, "phantom"),
-        ({"cohort": {"status": "own"}}, "standard", True, "not the published cohort"),
-        ({"cohort": {"problems": 1}}, "standard", True, "not all of its tumour-bearing slices"),
-        ({"patches": {"positive": 3}}, "standard", True, "label"),
-        ({}, "smoke", True, "smoke"),
-        ({}, "standard", False, "only some"),
+        ({"cohort": {"synthetic": True}}, "paper", True, "phantom"),
+        ({"pretraining": {"source": "phantom"}}, "paper", True, "phantom"),
+        ({"cohort": {"status": "own"}}, "paper", True, "not the published cohort"),
+        ({"cohort": {"problems": 1}}, "paper", True, "not all of its tumour-bearing slices"),
+        ({"patches": {"positive": 3}}, "paper", True, "label"),
+        ({"training": {"released": "abc"}}, "paper", True, "--train"),
+        ({}, "standard", True, "only profile paper"),
+        ({}, "paper", False, "only some"),
     ],
 )
 def test_only_whole_runs_on_the_published_cohort_are_published(changes, profile, complete, reason, tmp_path):
@@ -181,32 +183,27 @@ def test_only_whole_runs_on_the_published_cohort_are_published(changes, profile,
 
 def test_a_whole_run_is_published(tmp_path, monkeypatch):
     monkeypatch.setattr(command, "project_root", lambda: tmp_path)
-    run = Run(tmp_path / "out", "standard")
+    monkeypatch.setattr(report, "results_table", lambda results: f"table of {results['roc']}\n")
+    run = Run(tmp_path / "out", "paper")
     for section, values in SECTIONS.items():
         run.record(section, values)
-    trees = {"arm": "image features", "backbone": "trees", "auc": 0.8, "low": 0.7, "high": 0.9}
-    areas = [{"arm": "gbm", "backbone": "compact", "auc": auc, "low": 0.5, "high": 0.9} for auc in (0.7, 0.8)]
-    published = {"gbm": (0.73, 0.605, 0.844), "natural": (0.64, 0.521, 0.763)}
-    run.record("roc", {"auc": [*areas, trees], "published": published, "reproduced": True})
+    run.record("roc", {"auc": 1})
     (tmp_path / "README.md").write_text("before\n<!-- results -->\nold\n<!-- /results -->\nafter\n")
-    for name in ("figures/figure1.png", "figures/margins.png", "predictions.csv"):
+    (run.folder / "fits").mkdir()
+    networks = {"fits/gbm-compact-r0-f3.safetensors", "fits/scratch-compact-r0-f3.safetensors"}
+    tables = {"predictions.csv", "permutations.csv", "results.md"}
+    for name in {"figures/figure1.png", "figures/margins.png", "figures/clusterings.png"} | tables | networks:
         (run.folder / name).write_text(name)
     command.publish(run, complete=True)
-    assert {file.name for file in (tmp_path / "figures").iterdir()} == {
+    files = {str(file.relative_to(tmp_path / "figures")) for file in (tmp_path / "figures").rglob("*.*")}
+    assert files == tables | {
         "figure1.png",
-        "predictions.csv",
+        "clusterings.png",
         "results.json",
+        "networks/gbm-compact-r0-f3.safetensors",
     }
     readme = (tmp_path / "README.md").read_text()
-    assert "| glioblastoma MRI | 0.730 (0.605–0.844) | 0.750 (0.500–0.900) |" in readme
-    assert "| natural images | 0.640 (0.521–0.763) | – |" in readme
-    assert "| image features, trees | 0.800 (0.700–0.900) |" in readme
-    assert (
-        readme.startswith("before\n")
-        and readme.endswith("after\n")
-        and "\nold\n" not in readme
-        and "**reproduced**" in readme
-    )
+    assert readme == "before\n<!-- results -->\ntable of {'auc': 1}\n<!-- /results -->\nafter\n"
 
 
 def test_readme_and_published_results_agree_with_the_predictions():
@@ -215,9 +212,18 @@ def test_readme_and_published_results_agree_with_the_predictions():
     text = (root / "figures" / "results.json").read_text()
     assert str(root.parent) not in text  # no path of a machine
     results = json.loads(text)
-    assert command.results_table(results) in (root / "README.md").read_text()
+    assert report.results_table(results) in (root / "README.md").read_text()
     predictions = pd.read_csv(root / "figures" / "predictions.csv")
     for row in results["roc"]["auc"]:
         scores = evaluation.patient_scores(predictions, row["arm"], row["backbone"], row["repeat"])
         assert evaluation.auc_ci(scores.y_true, scores.score)[0] == pytest.approx(row["auc"])
         assert len(scores) == 110 and scores.y_true.sum() == 24
+    for row in results["roc"]["institution_left_out"]:
+        scores = evaluation.patient_scores(predictions, row["arm"] + evaluation.LEFT_OUT, row["backbone"])
+        assert evaluation.auc_ci(scores.y_true, scores.score)[0] == pytest.approx(row["institution left out"])
+    permutations = pd.read_csv(root / "figures" / "permutations.csv")
+    for row in results["roc"]["permutations"]:
+        own = permutations.query("arm == @row['arm'] and backbone == @row['backbone']").auc
+        assert len(own) == row["deals"] and evaluation.permutation_p(row["observed"], own) == pytest.approx(row["p"])
+    written = (root / "figures" / "results.md").read_text()
+    assert report.results_table(results) in written and report.section(written, "Limitations")

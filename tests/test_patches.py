@@ -1,5 +1,7 @@
 """`patches`: the contract of tumor_patch against hand-made masks, windows, and patches of a whole cohort."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -190,3 +192,28 @@ def test_the_published_slices_and_sizes_of_the_real_cohort(real_cohort):
     data = patches.build_patches(real_cohort.path)
     assert len(data.table) == 1373 and data.labels.sum() == 24 and data.labels.size == 110
     assert round(data.table.exceeds.mean(), 2) == 0.28
+
+
+def test_dealt_labels_are_of_patients_and_repeatable(tiny_cohort):
+    data = patches.build_patches(tiny_cohort(n_patients=12))
+    dealt = data.permuted(1)
+    assert dealt.labels.sum() == data.labels.sum() and not dealt.labels.equals(data.labels)
+    assert dealt.table.groupby("patient").label.nunique().eq(1).all() and dealt.images is data.images
+    assert dealt.table.equals(data.permuted(1).table) and not dealt.table.equals(data.permuted(2).table)
+
+
+def test_content_is_of_what_a_network_sees(tiny_cohort):
+    data = patches.build_patches(tiny_cohort(n_patients=6))
+    assert dataclasses.replace(data, digest="of another archive").content == data.content
+    assert data.permuted(0).content != data.content
+    assert dataclasses.replace(data, images=255 - data.images).content != data.content
+
+
+def test_each_institution_is_a_fold_where_the_others_have_both_classes(tiny_cohort):
+    data = patches.build_patches(tiny_cohort(n_patients=12))  # institutions XX and YY by turns
+    folds = data.institution_folds()
+    assert folds.groupby(folds.index.str.split("_").str[1]).nunique().eq(1).all() and set(folds) == {0, 1}
+    own = data.table.patient.str.contains("_XX_")
+    assert dataclasses.replace(data, table=data.table.assign(label=own.astype(int))).institution_folds() is None
+    alone = dataclasses.replace(data, table=data.table.assign(patient=data.table.patient.str.replace("YY", "XX")))
+    assert alone.institution_folds() is None

@@ -1,0 +1,104 @@
+"""`released`: results that come with the course are read for the settings and patches they are of, and for no others."""
+
+import json
+from dataclasses import asdict, replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from radiogen_utils import evaluation, patches, released
+from radiogen_utils.cross_validation import PREDICTION_COLUMNS
+from radiogen_utils.project import PROFILES, Planned
+
+PAPER = PROFILES["paper"]
+PRETRAINING = {"data": "digest of the slices"}
+
+
+@pytest.fixture
+def data(tiny_cohort):
+    return patches.build_patches(tiny_cohort(n_patients=6))
+
+
+@pytest.fixture
+def folder(data, tmp_path):
+    """Released results of profile `paper`, scores at random."""
+    rng, rows = np.random.default_rng(0), []
+    networks = [
+        ("-".join([start, "+".join(own.sequences)]).removesuffix("-FLAIR"), own.backbone, own.repeats)
+        for own in PAPER.networks
+        for start in ("scratch", "gbm")
+    ]
+    others = [("image features", "trees", PAPER.repeats), ("gbm" + evaluation.LEFT_OUT, "compact", 1)]
+    for arm, backbone, repeats in [*networks, *others]:
+        for repeat in range(repeats):
+            rows += [(arm, backbone, repeat, 0, name, y, rng.random()) for name, y in data.labels.items()]
+    target = tmp_path / "released"
+    target.mkdir()
+    pd.DataFrame(rows, columns=PREDICTION_COLUMNS).to_csv(target / "predictions.csv", index=False)
+    deals = [("image features", "trees", i, 0.5) for i in range(PAPER.permutations)]
+    deals += [("gbm", "compact", i, 0.5) for i in range(PAPER.network_permutations)]
+    columns = ["arm", "backbone", "permutation", "auc"]
+    pd.DataFrame(deals, columns=columns).to_csv(target / "permutations.csv", index=False)
+    results = {
+        "run": {"commit": "abc", "settings": asdict(PAPER)},
+        "training": {"patches": data.content},
+        "pretraining": {"records": {"compact": PRETRAINING}},
+    }
+    (target / "results.json").write_text(json.dumps(results))
+    return target
+
+
+def test_the_same_settings_get_everything(data, folder):
+    found = released.matching(PAPER, data, PRETRAINING, folder)
+    pd.testing.assert_frame_equal(found.predictions, pd.read_csv(folder / "predictions.csv"))
+    assert len(found.permutations) == PAPER.permutations + PAPER.network_permutations and found.commit == "abc"
+
+
+def test_who_asks_for_less_gets_less(data, folder):
+    standard = PROFILES["standard"]
+    found = released.matching(standard, data, PRETRAINING, folder)
+    counts = found.predictions.groupby(["arm", "backbone"]).size()
+    assert (counts == len(data.labels)).all() and set(counts.index.get_level_values("arm")) == {
+        "scratch",
+        "gbm",
+        "image features",
+        "gbm" + evaluation.LEFT_OUT,
+    }
+    assert len(found.permutations) == standard.permutations + standard.network_permutations
+    two = replace(standard, repeats=2, networks=(Planned("compact", ("post-contrast",), 3),), permutations=7)
+    found = released.matching(two, data, PRETRAINING, folder)
+    repeats = found.predictions.groupby("arm").repeat.nunique()
+    assert repeats["gbm-post-contrast"] == 3 and repeats["image features"] == 2 and "gbm" not in repeats
+    assert len(found.permutations) == 7
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"seed": 1},
+        {"folds": 5},
+        {"compact": replace(PAPER.compact, epochs=99)},
+        {"pretraining": replace(PAPER.pretraining, any_contrast=False)},
+        {"repeats": PAPER.repeats + 1},
+        {"permutations": PAPER.permutations + 1},
+        {"networks": (Planned("compact", ("pre-contrast",), 1),)},
+        {"networks": (Planned("compact", ("FLAIR",), 99),)},
+    ],
+)
+def test_other_settings_get_nothing(data, folder, changes):
+    assert released.matching(replace(PAPER, **changes), data, PRETRAINING, folder) is None
+
+
+def test_other_patches_labels_or_pretraining_get_nothing(data, folder):
+    other = replace(data, images=255 - data.images)
+    assert released.matching(PAPER, other, PRETRAINING, folder) is None
+    assert released.matching(PAPER, data.permuted(0), PRETRAINING, folder) is None
+    assert released.matching(PAPER, data, {"data": "other slices"}, folder) is None
+    assert released.matching(PAPER, replace(data, digest="a larger archive"), PRETRAINING, folder) is not None
+
+
+def test_nothing_there_is_no_error(data, folder, tmp_path):
+    assert released.matching(PAPER, data, PRETRAINING, tmp_path / "nowhere") is None
+    (folder / "results.json").write_text(json.dumps({"run": {"settings": {"folds": 10}}}))
+    assert released.matching(PAPER, data, PRETRAINING, folder) is None

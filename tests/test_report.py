@@ -1,0 +1,160 @@
+"""`report`: tables and verdicts that follow from the numbers."""
+
+import copy
+
+import pytest
+
+from radiogen_utils import report
+
+
+def row(arm, backbone, auc):
+    bounds = {"low": auc - 0.1, "high": auc + 0.1, "delong_low": auc - 0.09, "delong_high": auc + 0.09}
+    return {"arm": arm, "backbone": backbone, "repeats": 2, "auc": auc, "sd": 0.01, **bounds, "pooled": auc + 0.02}
+
+
+def summary(question, method, network, median):
+    numbers = {"patients": 100.0, "median": median, "low": median - 0.1, "high": median + 0.1, "p": 0.01}
+    return {"question": question, "method": method, "network": network, **numbers}
+
+
+@pytest.fixture
+def results():
+    """A small run, made up."""
+    questions = ("margin − core", "irregularity ρ")
+    networks = {"trained": 0.3, "random weights": 0.1, "trained − random": 0.2}
+    cluster = {"clustering": "RNASeqCluster", "cluster": 1, "patients": 90, "positives": 20, "p": 0.001, "holm": 0.02}
+    return {
+        "run": {"commit": "abc", "profile": "paper", "versions": {"torch": "2"}, "settings": {"folds": 10}},
+        "cohort": {"synthetic": False, "logrank_p": 1e-4},
+        "roc": {
+            "published": {
+                "gbm": [0.73, 0.605, 0.844],
+                "scratch": [0.68, 0.538, 0.811],
+                "natural": [0.64, 0.521, 0.763],
+            },
+            "main": ["gbm", "compact"],
+            "reproduced": False,
+            "clears_the_bar": "no, the simple model ranks the patients better",
+            "summary": [
+                row("scratch", "compact", 0.65),
+                row("gbm", "compact", 0.66),
+                row("gbm-pre-contrast+FLAIR+post-contrast", "compact", 0.75),
+                row("image features", "trees", 0.83),
+            ],
+            "comparisons": [
+                {
+                    "comparison": "gbm, compact − scratch, compact",
+                    "repeats": 2,
+                    "difference": 0.01,
+                    "low": -0.05,
+                    "high": 0.07,
+                    "delong_p": 0.7,
+                }
+            ],
+            "permutations": [
+                {
+                    "arm": "gbm",
+                    "backbone": "compact",
+                    "observed": 0.66,
+                    "deals": 10.0,
+                    "mean of deals": 0.5,
+                    "sd of deals": 0.07,
+                    "p": 0.09,
+                    "smallest possible p": 0.09,
+                }
+            ],
+            "operating": [
+                {
+                    "model": "gbm, compact",
+                    "Brier score": 0.17,
+                    "sensitivity at specificity 0.9": 0.3,
+                    "low": 0.1,
+                    "high": 0.5,
+                },
+                {
+                    "model": "always the share",
+                    "Brier score": 0.17,
+                    "sensitivity at specificity 0.9": None,
+                    "low": None,
+                    "high": None,
+                },
+            ],
+            "calibration": [{"patients": 22, "predicted": 0.1, "observed": 0.2, "low": 0.1, "high": 0.4}],
+            "institutions": [
+                {"institution": "CS", "patients": 9, "positives": 1, "auc": None, "low": None, "high": None}
+            ],
+            "institution_left_out": [
+                {
+                    "arm": "gbm",
+                    "backbone": "compact",
+                    "random folds": 0.66,
+                    "institution left out": 0.6,
+                    "low": 0.5,
+                    "high": 0.7,
+                    "within": 0.61,
+                }
+            ],
+        },
+        "heatmaps": {
+            "verdicts": {question: {"Grad-CAM": "supported", "occlusion": "not supported"} for question in questions},
+            "summaries": [
+                summary(question, method, network, median)
+                for question in questions
+                for method in ("Grad-CAM", "occlusion")
+                for network, median in networks.items()
+            ],
+            "agreement": {"patients": 100.0, "median": 0.4, "low": 0.3, "high": 0.5, "p": 0.01},
+        },
+        "clusterings": {
+            "rows": [cluster | {"auc": 0.7, "low": 0.6, "high": 0.8}, cluster | {"auc": 0.8, "low": 0.7, "high": 0.9}]
+        },
+    }
+
+
+def test_paper_against_ours(results):
+    text = report.results_table(results)
+    assert "| FLAIR | glioblastoma MRI | 0.730 (0.605–0.844) | 0.660 (0.560–0.760) |" in text
+    assert "| FLAIR | natural images | 0.640 (0.521–0.763) | – |" in text
+    assert "| three sequences | glioblastoma MRI | – | 0.750 (0.650–0.850) |" in text
+    assert "| three sequences | natural images" not in text
+    assert "| image features, trees | 0.830 (0.730–0.930) |" in text
+    assert "**not reproduced**" in text and "**No, the simple model ranks the patients better.**" in text
+
+
+def verdicts(results):
+    return {claim: verdict for claim, _, verdict in report.claims(results)}
+
+
+def test_verdicts_follow_from_the_numbers(results):
+    found = verdicts(results)
+    start = "Glioblastoma is a better start than from scratch (compact)"
+    assert found["Patients of cluster 2 live markedly shorter"] == "supported"
+    assert found["That is more than chance"] == "not shown by the permutations" and found[start] == "not decided"
+    assert found["The network responds at the margin (occlusion)"] == "not supported"
+    changed = copy.deepcopy(results)
+    changed["roc"]["permutations"][0]["p"] = 0.01
+    changed["roc"]["comparisons"][0]["low"] = 0.001
+    changed["cohort"]["logrank_p"] = 0.4
+    found = verdicts(changed)
+    assert found["Patients of cluster 2 live markedly shorter"] == "not shown"
+    assert found["That is more than chance"] == found[start] == "supported"
+    changed["roc"]["comparisons"][0] |= {"low": -0.2, "high": -0.01}
+    del changed["cohort"]["logrank_p"]
+    found = verdicts(changed)
+    assert found[start] == "contradicted" and "Patients of cluster 2 live markedly shorter" not in found
+
+
+def test_the_report_holds_everything_once(results):
+    readme = "# X\n\n## Deviations\n\n1. Ours.\n\n### Sub\n\nmore\n\n## Limitations\n\n- Few.\n\n## Licence\n"
+    ablation = [{"input": "FLAIR", "variant": "from scratch", "auc": [0.6, 0.7], "patients": 99}]
+    text = report.report(results, readme, ablation)
+    for part in ("1. Ours.", "### Sub", "- Few.", "| FLAIR | from scratch | 0.650 | 0.600, 0.700 |", "commit abc"):
+        assert text.count(part) == 1
+    assert "## Licence" not in text and "phantom" not in text and "None" not in text and "nan" not in text
+    rows = [line for line in text.splitlines() if line.startswith("| RNASeq 1")]
+    assert [line.split(" | ")[3] for line in rows] == ["0.800", "0.700"]  # the best first
+    widths = [len(line.split(" | ")) for line in text.splitlines() if line.startswith("| ")]
+    assert min(widths) >= 2
+    results["cohort"]["synthetic"] = True
+    text = report.report(results, readme, ablation)
+    assert "Synthetic phantom" in text and "from scratch | 0.650" not in text
