@@ -156,6 +156,27 @@ def figure2(predictions: pd.DataFrame, table: pd.DataFrame, main: tuple[str, str
     return figure
 
 
+def areas(names, table: pd.DataFrame) -> plt.Figure:
+    """AUCs with their intervals, one below the other, the first on top.
+
+    Args:
+        names: (N,) of the rows.
+        table: N rows with auc, low, high.
+    """
+    figure, axes = plt.subplots(figsize=(6.5, 0.34 * len(table) + 0.9))
+    for position, row in enumerate(table[::-1].itertuples()):
+        axes.errorbar(
+            row.auc, position, xerr=[[row.auc - row.low], [row.high - row.auc]], fmt="o", color="0.3", capsize=3
+        )
+        axes.text(1.03, position, f"{row.auc:.3f}", va="center", fontsize=8, transform=axes.get_yaxis_transform())
+    axes.set_yticks(range(len(table)), list(names)[::-1], fontsize=8)
+    axes.axvline(0.5, color="0.7", lw=1, ls="--")
+    axes.set(xlabel="AUC with 95 % interval", xlim=(min(0.4, table.low.min() - 0.02), 1))
+    sns.despine(figure)
+    figure.tight_layout()
+    return figure
+
+
 def clusterings(table: pd.DataFrame) -> plt.Figure:
     """AUC of every cluster against the rest, by clustering; filled where it stays below 0.05 after Holm's correction.
 

@@ -223,6 +223,12 @@ def report(results: dict, readme: str, ablation: list[dict]) -> str:
         ),
         f"Grad-CAM and occlusion of the same network agree with a median ρ of {agreement['median']:.2f} "
         f"({agreement['low']:.2f} to {agreement['high']:.2f}).\n",
+        "## What the simple models live on\n",
+        "Trees on groups of the image features; a FLAIR patch shows shape and FLAIR.\n",
+        markdown_table(
+            ["features", "AUC", "95 % interval"],
+            [[row["arm"], row["auc"], _interval(row)] for row in results["clusterings"]["features"]],
+        ),
         "## All clusterings\n",
         "Every cluster against the rest by trees on simple image features; p after Holm's correction.\n",
         markdown_table(

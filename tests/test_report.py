@@ -106,7 +106,8 @@ def results():
             "agreement": {"patients": 100.0, "median": 0.4, "low": 0.3, "high": 0.5, "p": 0.01},
         },
         "clusterings": {
-            "rows": [cluster | {"auc": 0.7, "low": 0.6, "high": 0.8}, cluster | {"auc": 0.8, "low": 0.7, "high": 0.9}]
+            "features": [row("shape, FLAIR", "trees", 0.64)],
+            "rows": [cluster | {"auc": 0.7, "low": 0.6, "high": 0.8}, cluster | {"auc": 0.8, "low": 0.7, "high": 0.9}],
         },
     }
 
