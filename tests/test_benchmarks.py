@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import math
 import subprocess
 import sys
 
@@ -12,12 +13,17 @@ from radiogen_utils.project import project_root
 SCRIPT = project_root() / "benchmarks" / "run.py"
 
 
-@pytest.fixture(scope="module")
-def bench():
-    spec = importlib.util.spec_from_file_location("bench", SCRIPT)
+def load(name: str):
+    """A script of benchmarks/ as a module."""
+    spec = importlib.util.spec_from_file_location(name, SCRIPT.with_name(f"{name}.py"))
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="module")
+def bench():
+    return load("run")
 
 
 def test_contenders_take_turns_and_the_first_does_not_count(bench):
@@ -40,3 +46,17 @@ def test_sections_print_their_result_as_json(section, tiny_cohort):
     assert result["peak memory, MiB"] > 50
     if section == "archive":
         assert 0 < result["time saved the second time"] < 1
+
+
+def test_the_ablation_scores_the_held_out_patients_of_an_inner_fold():
+    from .test_cross_validation import QUICK, cohort
+
+    from radiogen_utils.cross_validation import assign_folds
+
+    ablation = load("ablation")
+    data = cohort(n_patients=20, effect=1)
+    for variant in (ablation.Variant(training=QUICK), ablation.Variant(training=QUICK, frozen=4)):
+        scores = ablation.fit(data, ("FLAIR",), variant, None, 100, 2)
+        folds = assign_folds(data.labels, ablation.FOLDS, 100)
+        assert set(scores) == set(folds.index[folds == 2]) and all(map(math.isfinite, scores.values()))
+    assert {name for _, name in ablation.PLAN} == set(ablation.VARIANTS)
