@@ -46,8 +46,6 @@ VARIANTS = {
     "the same, first two blocks frozen": Variant(_CURVES, frozen=2),
     "the same, all blocks frozen": Variant(_CURVES, frozen=4),
     "the same, a third of the learning rate": Variant(_CURVES, replace(PROFILE.compact, learning_rate=3e-4)),
-    "the same, twice the epochs": Variant(_CURVES, replace(PROFILE.compact, epochs=24)),
-    "from scratch, twice the epochs": Variant(training=replace(PROFILE.compact, epochs=24)),
 }
 PLAN = [(("FLAIR",), name) for name in VARIANTS] + [(("post-contrast",), name) for name in list(VARIANTS)[:3]]
 

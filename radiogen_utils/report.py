@@ -78,6 +78,8 @@ def claims(results: dict) -> list[list[str]]:
     for row in roc["permutations"]:
         if [row["arm"], row["backbone"]] == list(roc["main"]):
             found = f"p {row['p']:.3f} from {row['deals']:.0f} deals of the labels"
+            if row["p"] <= row["smallest possible p"]:
+                found += ", none of which did as well"
             verdict = "supported" if row["p"] < 0.05 else "not shown by the permutations"
             rows.append(["That is more than chance", found, verdict])
     arm, backbone = roc["main"]
