@@ -277,17 +277,17 @@ def over_repeats(predictions: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         Columns arm, backbone, repeats, auc (mean), sd (NaN for a single repeat), low, high, delong_low, delong_high (means of
-        the repeats' bounds) and pooled (AUC of each patient's mean score: the repeats' networks as one ensemble, none
+        the repeats' bounds) and ensemble (AUC of each patient's mean score: the repeats' networks as one, none
         of which has seen the patient).
     """
     table = auc_table(predictions)
     bounds = ["low", "high", "delong_low", "delong_high"]
     rows = []
     for (arm, backbone), own in table.groupby(["arm", "backbone"], sort=False):
-        pooled = mean_scores(predictions, arm, backbone)
-        area = float(roc_auc_score(pooled.y_true, pooled.score))
+        mean = mean_scores(predictions, arm, backbone)
+        area = float(roc_auc_score(mean.y_true, mean.score))
         rows.append((arm, backbone, len(own), own.auc.mean(), own.auc.std(), *own[bounds].mean(), area))
-    return pd.DataFrame(rows, columns=["arm", "backbone", "repeats", "auc", "sd", *bounds, "pooled"])
+    return pd.DataFrame(rows, columns=["arm", "backbone", "repeats", "auc", "sd", *bounds, "ensemble"])
 
 
 def mean_scores(predictions: pd.DataFrame, arm: str, backbone: str) -> pd.DataFrame:

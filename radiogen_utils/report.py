@@ -78,7 +78,7 @@ def claims(results: dict) -> list[list[str]]:
     for row in roc["permutations"]:
         if [row["arm"], row["backbone"]] == list(roc["main"]):
             found = f"p {row['p']:.3f} from {row['deals']:.0f} deals of the labels"
-            if row["p"] <= row["smallest possible p"]:
+            if row["p"] <= row["smallest_p"]:
                 found += ", none of which did as well"
             verdict = "supported" if row["p"] < 0.05 else "not shown by the permutations"
             rows.append(["That is more than chance", found, verdict])
@@ -134,9 +134,9 @@ def report(results: dict, readme: str, ablation: list[dict]) -> str:
         results_table(results),
         "## Every model\n",
         f"Cross-validation by patient, {run['settings']['folds']} folds. SD: over the repeats. Intervals: 95 %, means over the "
-        "repeats' bounds. Pooled: AUC of a patient's mean score over the repeats, the networks as one ensemble.\n",
+        "repeats' bounds. Ensemble: AUC of a patient's mean score over the repeats, as if their networks were one.\n",
         markdown_table(
-            ["model", "repeats", "AUC", "SD", "bootstrap", "DeLong", "pooled"],
+            ["model", "repeats", "AUC", "SD", "bootstrap", "DeLong", "ensemble"],
             [
                 [
                     _name(row["arm"], row["backbone"]),
@@ -145,7 +145,7 @@ def report(results: dict, readme: str, ablation: list[dict]) -> str:
                     row["sd"],
                     _interval(row),
                     _interval(row, "delong_low", "delong_high"),
-                    row["pooled"],
+                    row["ensemble"],
                 ]
                 for row in roc["summary"]
             ],
@@ -168,7 +168,7 @@ def report(results: dict, readme: str, ablation: list[dict]) -> str:
                 ["model", "AUC, first repeat", "deals", "their mean", "their SD", "p", "smallest possible p"],
                 [
                     [_name(row["arm"], row["backbone"]), row["observed"], f"{row['deals']:.0f}"]
-                    + [row[key] for key in ("mean of deals", "sd of deals", "p", "smallest possible p")]
+                    + [row[key] for key in ("mean", "sd", "p", "smallest_p")]
                     for row in roc["permutations"]
                 ],
             ),

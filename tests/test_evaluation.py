@@ -279,5 +279,5 @@ def test_over_repeats_by_hand():
     table = evaluation.auc_table(pd.DataFrame(rows))
     assert found.low == pytest.approx(table.low.mean()) and found.delong_high == pytest.approx(table.delong_high.mean())
     # Means 1, 3 of the negatives and 2.5, 3.5 of the positives: three of four pairs are in order.
-    assert found.pooled == pytest.approx(0.75)
+    assert found.ensemble == pytest.approx(0.75)
     assert np.isnan(evaluation.over_repeats(pd.DataFrame(rows[:4])).sd[0])

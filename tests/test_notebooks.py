@@ -127,6 +127,19 @@ def test_without_slices_the_shipped_weights_are_used(run, tmp_path):
     assert (tmp_path / "run" / "compact_gbm.safetensors").read_bytes() == shipped
 
 
+def test_neither_deals_nor_institutions_are_needed(run, tmp_path):
+    """As in profile `standard`, which deals no labels, and in a cohort of a single institution."""
+    shutil.copytree(run, tmp_path / "run", ignore=shutil.ignore_patterns("fits", "institutions", "permutations"))
+    for name in ("predictions", "permutations"):
+        table = pd.read_csv(run / f"{name}.csv")
+        kept = table[~table.arm.str.endswith(evaluation.LEFT_OUT)] if name == "predictions" else table[:0]
+        kept.to_csv(tmp_path / "run" / f"{name}.csv", index=False)
+    command.main(["run", "--only", "05", "--profile", "smoke", "--out", str(tmp_path / "run")])
+    results = json.loads((tmp_path / "run" / "results.json").read_text())
+    assert results["roc"]["permutations"] == results["roc"]["institution_left_out"] == []
+    assert "dealt out anew" not in (tmp_path / "run" / "results.md").read_text()
+
+
 def test_files_of_another_cohort_are_not_mixed(run, tmp_path):
     shutil.copytree(run, tmp_path / "run", ignore=shutil.ignore_patterns("fits"))
     other = Run(tmp_path / "run", "smoke")

@@ -9,7 +9,7 @@ from radiogen_utils import report
 
 def row(arm, backbone, auc):
     bounds = {"low": auc - 0.1, "high": auc + 0.1, "delong_low": auc - 0.09, "delong_high": auc + 0.09}
-    return {"arm": arm, "backbone": backbone, "repeats": 2, "auc": auc, "sd": 0.01, **bounds, "pooled": auc + 0.02}
+    return {"arm": arm, "backbone": backbone, "repeats": 2, "auc": auc, "sd": 0.01, **bounds, "ensemble": auc + 0.02}
 
 
 def summary(question, method, network, median):
@@ -57,10 +57,10 @@ def results():
                     "backbone": "compact",
                     "observed": 0.66,
                     "deals": 10.0,
-                    "mean of deals": 0.5,
-                    "sd of deals": 0.07,
+                    "mean": 0.5,
+                    "sd": 0.07,
                     "p": 0.09,
-                    "smallest possible p": 0.09,
+                    "smallest_p": 0.09,
                 }
             ],
             "operating": [
