@@ -256,7 +256,8 @@ def report(results: dict, readme: str, ablation: list[dict]) -> str:
                 ],
             ),
         ]
-    parts += [section(readme, name) for name in ("Deviations", "Limitations")]
+    # The report lies one folder deeper than README.
+    parts += [re.sub(r"\]\((?!\w+:|#)", "](../", section(readme, name)) for name in ("Deviations", "Limitations")]
     return "\n".join(parts)
 
 

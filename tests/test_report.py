@@ -146,10 +146,16 @@ def test_verdicts_follow_from_the_numbers(results):
 
 
 def test_the_report_holds_everything_once(results):
-    readme = "# X\n\n## Deviations\n\n1. Ours.\n\n### Sub\n\nmore\n\n## Limitations\n\n- Few.\n\n## Licence\n"
+    readme = "# X\n\n## Deviations\n\n1. Ours, [there](x/y.json), [web](https://a.b).\n\n### Sub\n\nmore\n\n## Limitations\n\n- Few.\n\n## Licence\n"
     ablation = [{"input": "FLAIR", "variant": "from scratch", "auc": [0.6, 0.7], "patients": 99}]
     text = report.report(results, readme, ablation)
-    for part in ("1. Ours.", "### Sub", "- Few.", "| FLAIR | from scratch | 0.650 | 0.600, 0.700 |", "commit abc"):
+    for part in (
+        "1. Ours, [there](../x/y.json), [web](https://a.b).",
+        "### Sub",
+        "- Few.",
+        "| FLAIR | from scratch | 0.650 | 0.600, 0.700 |",
+        "commit abc",
+    ):
         assert text.count(part) == 1
     assert "## Licence" not in text and "phantom" not in text and "None" not in text and "nan" not in text
     rows = [line for line in text.splitlines() if line.startswith("| RNASeq 1")]
