@@ -18,6 +18,10 @@ def _cell(value) -> str:
     return f"{value:.3f}" if isinstance(value, float) else str(value)
 
 
+def _p(value: float) -> str:
+    return "<0.001" if value < 0.001 else f"{value:.3f}"
+
+
 def _interval(row, low="low", high="high") -> str:
     return f"{row[low]:.3f}{' to ' if row[low] < 0 else '–'}{row[high]:.3f}"
 
@@ -64,7 +68,7 @@ def claims(results: dict) -> list[list[str]]:
         rows.append(
             [
                 "Patients of cluster 2 live markedly shorter",
-                f"log-rank p {p:.1g}",
+                f"log-rank p {_p(p)}",
                 "supported" if p < 0.05 else "not shown",
             ]
         )
@@ -155,7 +159,7 @@ def report(results: dict, readme: str, ablation: list[dict]) -> str:
         markdown_table(
             ["first − second", "repeats", "difference", "95 % interval", "p"],
             [
-                [row["comparison"], row["repeats"], row["difference"], _interval(row), row["delong_p"]]
+                [row["comparison"], row["repeats"], row["difference"], _interval(row), _p(row["delong_p"])]
                 for row in roc["comparisons"]
             ],
         ),
@@ -219,7 +223,7 @@ def report(results: dict, readme: str, ablation: list[dict]) -> str:
             ["question", "method", "network", "patients", "median", "95 % interval", "p"],
             [
                 [row["question"], row["method"], row["network"], f"{row['patients']:.0f}", row["median"]]
-                + [_interval(row), f"{row['p']:.1g}"]
+                + [_interval(row), _p(row["p"])]
                 for row in heatmaps["summaries"]
             ],
         ),
@@ -237,7 +241,7 @@ def report(results: dict, readme: str, ablation: list[dict]) -> str:
             ["cluster", "patients", "positive", "AUC", "95 % interval", "p, corrected"],
             [
                 [f"{row['clustering'].removesuffix('Cluster')} {row['cluster']}", row["patients"], row["positives"]]
-                + [row["auc"], _interval(row), row["holm"]]
+                + [row["auc"], _interval(row), _p(row["holm"])]
                 for row in sorted(results["clusterings"]["rows"], key=lambda row: -row["auc"])
             ],
         ),
