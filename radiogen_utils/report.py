@@ -230,7 +230,7 @@ def report(results: dict, readme: str, ablation: list[dict]) -> str:
         f"Grad-CAM and occlusion of the same network agree with a median ρ of {agreement['median']:.2f} "
         f"({agreement['low']:.2f} to {agreement['high']:.2f}).\n",
         "## What the simple models live on\n",
-        "Trees on groups of the image features; a FLAIR patch shows shape and FLAIR.\n",
+        "Trees on groups of the image features. FLAIR patches show FLAIR and shape, but for volume and number of slices.\n",
         markdown_table(
             ["features", "AUC", "95 % interval"],
             [[row["arm"], row["auc"], _interval(row)] for row in results["clusterings"]["features"]],
