@@ -122,7 +122,8 @@ def report(results: dict, readme: str, ablation: list[dict]) -> str:
         readme: text of README.md, whose sections on deviations and limitations are repeated.
         ablation: contents of benchmarks/ablation.json.
     """
-    synthetic = results["cohort"]["synthetic"]
+    synthetic, released = results["cohort"]["synthetic"], results["training"]["released"]
+    scores = f"Its scores were read: they are of commit {released}." if released else "It trained every network."
     run, roc, heatmaps = results["run"], results["roc"], results["heatmaps"]
     parts = [
         "# Results\n",
@@ -130,8 +131,8 @@ def report(results: dict, readme: str, ablation: list[dict]) -> str:
             ["**Synthetic phantom: no patient data. The numbers show that the code works, and nothing else.**\n"]
             * synthetic
         ),
-        f"Written by the run itself: commit {run['commit']}, profile {run['profile']}, torch {run['versions']['torch']}. Every "
-        "number is in [results.json](results.json), every score in [predictions.csv](predictions.csv).\n",
+        f"Written by a run of commit {run['commit']}, profile {run['profile']}, torch {run['versions']['torch']}. {scores} Every number is in "
+        "[results.json](results.json), every score in [predictions.csv](predictions.csv).\n",
         "## The article's claims\n",
         markdown_table(["claim", "found", "verdict"], claims(results)),
         "## Paper against ours\n",

@@ -26,6 +26,7 @@ def results():
     return {
         "run": {"commit": "abc", "profile": "paper", "versions": {"torch": "2"}, "settings": {"folds": 10}},
         "cohort": {"synthetic": False, "logrank_p": 1e-4},
+        "training": {"released": None},
         "roc": {
             "published": {
                 "gbm": [0.73, 0.605, 0.844],
@@ -162,6 +163,6 @@ def test_the_report_holds_everything_once(results):
     assert [line.split(" | ")[3] for line in rows] == ["0.800", "0.700"]  # the best first
     widths = [len(line.split(" | ")) for line in text.splitlines() if line.startswith("| ")]
     assert min(widths) >= 2
-    results["cohort"]["synthetic"] = True
+    results["cohort"]["synthetic"], results["training"]["released"] = True, "def"
     text = report.report(results, readme, ablation)
-    assert "Synthetic phantom" in text and "from scratch | 0.650" not in text
+    assert "Synthetic phantom" in text and "from scratch | 0.650" not in text and "of commit def" in text
