@@ -117,10 +117,11 @@ PROFILES = {
             Planned("compact", _FLAIR, 5),
             Planned("compact", _ALL, 5),
             Planned("compact", _POST, 5),
-            Planned("efficientnet_lite0", _FLAIR, 1),
+            Planned("efficientnet_lite0", _FLAIR, 3),
+            Planned("efficientnet_lite0", _ALL, 1),
         ),
         permutations=200,
-        network_permutations=10,
+        network_permutations=19,
     ),
 }
 
