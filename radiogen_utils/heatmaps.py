@@ -164,17 +164,30 @@ def margin_table(data: Patches, maps: np.ndarray) -> pd.DataFrame:
     return table.groupby(data.table.patient).mean()
 
 
-def summarise(values: pd.Series, n_resamples: int = 2000, seed: int = 0) -> dict:
-    """Median over patients with its 95 % bootstrap interval, and the Wilcoxon signed-rank test against 0.
+def summarise(values: pd.Series, fold: pd.Series, n_resamples: int = 2000, seed: int = 0) -> dict:
+    """Median over patients, its 95 % interval, and a test against 0.
+
+    The patients of a fold share a network, so whole folds are drawn (cluster bootstrap; Davison and Hinkley 1997,
+    section 3.8), and the test is the Wilcoxon signed-rank test of the folds' medians.
 
     Args:
         values: one number a patient; NaN is left out.
+        fold: of each patient, with the same index.
+
+    Returns:
+        patients, folds (that have a value), median, low, high, p.
+
+    Raises:
+        ValueError: fewer than three folds have a value.
     """
-    values = values.dropna().to_numpy()
-    if len(values) < 3:
-        raise ValueError(f"only {len(values)} patients have a value: too few for a test")
+    values = values.dropna()
+    own = [group.to_numpy() for _, group in values.groupby(fold.loc[values.index])]
+    if len(own) < 3:
+        raise ValueError(f"only {len(own)} folds have a value: too few for an interval")
     rng = np.random.default_rng(seed)
-    medians = np.median(rng.choice(values, (n_resamples, len(values))), axis=1)
+    draws = rng.integers(len(own), size=(n_resamples, len(own)))
+    medians = [np.median(np.concatenate([own[i] for i in draw])) for draw in draws]
     low, high = np.percentile(medians, [2.5, 97.5])
-    p = stats.wilcoxon(values).pvalue
-    return {"patients": len(values), "median": np.median(values), "low": low, "high": high, "p": p}
+    p = stats.wilcoxon([np.median(group) for group in own]).pvalue
+    counts = {"patients": len(values), "folds": len(own)}
+    return counts | {"median": values.median(), "low": low, "high": high, "p": p}

@@ -219,7 +219,8 @@ def report(results: dict, readme: str, ablation: list[dict]) -> str:
     agreement = heatmaps["agreement"]
     parts += [
         "## Attention at the margin\n",
-        "One number a patient, median over the patients with its 95 % bootstrap interval and Wilcoxon's p.\n",
+        "One number a patient; the median over the patients. Its 95 % bootstrap interval draws whole folds, whose patients share a "
+        "network; Wilcoxon's p is of the folds' medians.\n",
         markdown_table(
             ["question", "method", "network", "patients", "median", "95 % interval", "p"],
             [
