@@ -86,7 +86,7 @@ _STANDARD = Profile(
     compact=Training(epochs=12, learning_rate=1e-3, bf16=True),
     imagenet=Training(epochs=8, learning_rate=3e-4),
     pretraining=Training(epochs=16, learning_rate=1e-3, batch_size=64, any_contrast=True, bf16=True),
-    imagenet_pretraining=Training(epochs=6, learning_rate=1e-3, batch_size=64, any_contrast=True),
+    imagenet_pretraining=Training(epochs=20, learning_rate=1e-3, batch_size=64, any_contrast=True),
     patches_per_slice=4,
     phantom_patients=110,
     phantom_cases=200,
