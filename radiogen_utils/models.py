@@ -69,6 +69,8 @@ class EfficientNetLite0(nn.Module):
     def __init__(self, channels: int, outputs: int):
         super().__init__()
         self.network = timm.create_model("tf_efficientnet_lite0", in_chans=channels, num_classes=outputs)
+        # timm draws a head of few outputs so wide (1/√outputs) that the first steps wreck what lies before it.
+        self.head.reset_parameters()
 
     @property
     def cam_layer(self) -> nn.Module:

@@ -84,9 +84,9 @@ _STANDARD = Profile(
     permutations=0,
     network_permutations=0,
     compact=Training(epochs=12, learning_rate=1e-3, bf16=True),
-    imagenet=Training(epochs=8, learning_rate=3e-4),
+    imagenet=Training(epochs=6, learning_rate=3e-4),
     pretraining=Training(epochs=16, learning_rate=1e-3, batch_size=64, any_contrast=True, bf16=True),
-    imagenet_pretraining=Training(epochs=20, learning_rate=1e-3, batch_size=64, any_contrast=True),
+    imagenet_pretraining=Training(epochs=12, learning_rate=1e-3, batch_size=64, any_contrast=True),
     patches_per_slice=4,
     phantom_patients=110,
     phantom_cases=200,
@@ -121,7 +121,7 @@ PROFILES = {
             Planned("efficientnet_lite0", _ALL, 1),
         ),
         permutations=200,
-        network_permutations=19,
+        network_permutations=10,
     ),
 }
 

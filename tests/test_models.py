@@ -93,3 +93,12 @@ def test_shipped_weights_are_small_and_fit_with_their_record():
     assert record["backbone"] == "compact" and len(record["curve"]) == record["training"]["epochs"]
     weights = models.load_weights(path)
     torch.testing.assert_close(models.create("compact", 1, weights=weights).stem.weight, weights["blocks.0.0.weight"])
+
+
+@pytest.mark.parametrize("backbone", models.BACKBONES)
+def test_untrained_networks_answer_about_even(backbone):
+    """A head that is drawn too wide answers with certainty before it has seen anything, and spoils what it starts from."""
+    images = torch.rand(16, 1, 80, 80, generator=torch.Generator().manual_seed(0))
+    for seed in range(3):
+        logits = models.create(backbone, seed=seed).train()(images)
+        assert logits.abs().max() < 2  # timm's own head: far beyond
