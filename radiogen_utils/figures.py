@@ -14,14 +14,14 @@ from .patches import percentile_window, stretch
 from .project import write_atomically
 
 ATTRIBUTION = "Data: TCGA-LGG (TCIA; Kaggle mateuszbuda/lgg-mri-segmentation, CC BY-NC-SA 4.0)"
-DECATHLON = "Trained on: Medical Segmentation Decathlon, Task01_BrainTumour, CC BY-SA 4.0"
+DECATHLON = "Data: Medical Segmentation Decathlon, Task01_BrainTumour, CC BY-SA 4.0"
 SYNTHETIC = "SYNTHETIC PHANTOM: no patient data"
 NAMES = {"scratch": "from scratch", "natural": "natural images", "gbm": "glioblastoma MRI"}
 """Initialisations as the figures call them."""
 COLOURS = dict(zip(NAMES, sns.color_palette("colorblind", 3)))
 INPUTS = {"pre-contrast+FLAIR+post-contrast": "three sequences"}
 """Sequences as the figures call them, where the name is not their own."""
-CONTOUR = "#ffb000"
+CONTOUR = "#00d0ff"  # no colour of the heatmaps
 
 
 def finish(figure: plt.Figure, path: Path, synthetic: bool, attribution: str = ATTRIBUTION) -> None:
@@ -89,16 +89,25 @@ def figure1(rows: dict[str, list[tuple[str, np.ndarray]]]) -> plt.Figure:
     return figure
 
 
-def learning_curve(record: dict) -> plt.Figure:
-    """Loss on training and held-out cases by epoch, from the record of a pretraining."""
-    curve = pd.DataFrame(record["curve"])
-    figure, axes = plt.subplots(figsize=(5, 3.2))
-    axes.plot(curve.epoch, curve.training_loss, marker="o", label="training cases (augmented)")
-    axes.plot(curve.epoch, curve.held_out_loss, marker="o", label="held-out cases")
-    axes.axhline(record["prior_loss"], color="0.5", ls="--", label="the training cases' mean shares for all")
-    axes.axhline(record["entropy"], color="0.5", ls=":", label="the true shares (lowest possible)")
-    axes.set(xlabel="epoch", ylabel="cross-entropy (nats)")
-    axes.legend(fontsize=8, frameon=False, loc="lower left", bbox_to_anchor=(0, 1))
+def learning_curves(records: dict[str, dict]) -> plt.Figure:
+    """Loss on training and held-out cases by epoch, a panel a network.
+
+    Args:
+        records: network's name -> record of its pretraining.
+    """
+    figure, panels = plt.subplots(
+        1, len(records), squeeze=False, sharey=True, figsize=(0.5 + 4.2 * len(records), 3.8), layout="constrained"
+    )
+    for axes, (name, record) in zip(panels.flat, records.items()):
+        curve = pd.DataFrame(record["curve"])
+        axes.plot(curve.epoch, curve.training_loss, marker="o", ms=4, label="training cases (augmented)")
+        axes.plot(curve.epoch, curve.held_out_loss, marker="o", ms=4, label="held-out cases")
+        axes.axhline(record["prior_loss"], color="0.5", ls="--", label="always the mean shares")
+        axes.axhline(record["entropy"], color="0.5", ls=":", label="the true shares (lowest possible)")
+        # The first epochs of a large network would squash everything else.
+        axes.set(xlabel="epoch", title=name, ylim=(0.9 * record["entropy"], 1.8 * record["prior_loss"]))
+    panels.flat[0].set_ylabel("cross-entropy (nats)")
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside upper left", ncols=2, fontsize=8, frameon=False)
     sns.despine(figure)
     return figure
 
@@ -134,13 +143,15 @@ def figure2(predictions: pd.DataFrame, table: pd.DataFrame, main: tuple[str, str
         left.plot(false, true, style, color=colour, lw=2 if (row.arm, row.backbone) == main else 1.2, label=label)
         if (row.arm, row.backbone) == main:
             low, high = roc_band(scores.y_true, scores.score, rates)
-            left.fill_between(rates, low, high, color=colour, alpha=0.15, lw=0, label="its 95 % bootstrap band")
+            left.fill_between(
+                rates, low, high, color=colour, alpha=0.15, lw=0, label="its 95 % bootstrap band (pointwise)"
+            )
     left.plot(
         *published.ROC.T, color="black", lw=2, label=f"published (glioblastoma MRI): {published.AUC['gbm'][0]:.3f}"
     )
     left.plot([0, 1], [0, 1], color="0.7", lw=1, ls="--")
     left.set(xlabel="1 − specificity", ylabel="sensitivity", xlim=(0, 1), ylim=(0, 1.01), aspect="equal", anchor="N")
-    left.legend(fontsize=7, loc="lower right", frameon=False)
+    left.legend(fontsize=7, loc="lower right", frameon=False, title="AUC of the first repeat", title_fontsize=7)
 
     for position, (_, values, colour, marker) in enumerate(reversed(entries)):
         auc, low, high = np.mean(values, 0)
@@ -151,7 +162,10 @@ def figure2(predictions: pd.DataFrame, table: pd.DataFrame, main: tuple[str, str
         right.text(1.03, position, text, va="center", fontsize=8, transform=right.get_yaxis_transform())
     right.set_yticks(range(len(entries)), [entry[0] for entry in reversed(entries)], fontsize=8)
     right.axvline(0.5, color="0.7", lw=1, ls="--")
-    right.set(xlabel="AUC with 95 % interval", xlim=(min(0.4, table.low.min() - 0.02), 1))
+    right.set(
+        xlabel="AUC, mean over the repeats, with 95 % interval\nsmall dots: single repeats; diamonds: simple models",
+        xlim=(min(0.4, table.low.min() - 0.02), 1),
+    )
     sns.despine(figure)
     return figure
 
@@ -196,7 +210,10 @@ def clusterings(table: pd.DataFrame) -> plt.Figure:
     axes.set_yticks(range(len(table)), labels, fontsize=8)
     axes.text(1.02, len(table), "patients", va="center", fontsize=7)
     axes.axvline(0.5, color="0.7", lw=1, ls="--")
-    axes.set(xlabel="AUC with 95 % interval, cluster against the rest", xlim=(min(0.2, table.low.min() - 0.02), 1))
+    axes.set(
+        xlabel="AUC with 95 % interval, cluster against the rest\nfilled: p < 0.05 after Holm's correction",
+        xlim=(min(0.2, table.low.min() - 0.02), 1),
+    )
     sns.despine(figure)
     figure.tight_layout()
     return figure
@@ -212,20 +229,20 @@ def figure3(rows: dict[str, list[tuple[str, np.ndarray, np.ndarray, np.ndarray]]
     """
     columns = max(len(items) for items in rows.values())
     highest = max(float(heatmap[mask].max()) for items in rows.values() for _, _, mask, heatmap in items) or 1.0
-    figure, grid = plt.subplots(2 * len(rows), columns, squeeze=False, figsize=(1.9 * columns + 0.8, 4.1 * len(rows)))
+    figure, grid = plt.subplots(
+        2 * len(rows), columns, squeeze=False, figsize=(1.9 * columns + 1.2, 4.1 * len(rows)), layout="constrained"
+    )
     for axes in grid.flat:
         axes.set_axis_off()
-    for number, (group, items) in enumerate(rows.items()):
-        for column, (title, patch, mask, heatmap) in enumerate(items):
-            above, below = grid[2 * number : 2 * number + 2, column]
-            show_slice(above, patch, title=title)
-            show_slice(below, patch, mask)
+    for (above, below), (group, items) in zip(grid.reshape(len(rows), 2, columns), rows.items()):
+        for upper, lower, (title, patch, mask, heatmap) in zip(above, below, items):
+            show_slice(upper, patch, title=title)
+            show_slice(lower, patch, mask)
             shown = np.ma.masked_where(~mask, heatmap)
-            image = below.imshow(shown, cmap="inferno", vmin=0, vmax=highest, alpha=0.65)
-        left = grid[2 * number, 0]
-        left.text(-0.08, -0.05, group, transform=left.transAxes, rotation=90, ha="right", va="center")
-    figure.tight_layout(rect=(0, 0, 0.93, 1))
-    bar = figure.colorbar(image, cax=figure.add_axes((0.945, 0.25, 0.012, 0.5)))
+            image = lower.imshow(shown, cmap="inferno", vmin=0, vmax=highest, alpha=0.65)
+        for axes, text in ((above[0], f"{group}\npatch"), (below[0], f"{group}\nGrad-CAM")):
+            axes.text(-0.08, 0.5, text, transform=axes.transAxes, rotation=90, ha="right", va="center", fontsize=9)
+    bar = figure.colorbar(image, ax=grid, shrink=0.5)
     bar.set_label("Grad-CAM for the positive class (log-odds, not scaled)", fontsize=8)
     return figure
 

@@ -84,7 +84,7 @@ _STANDARD = Profile(
     permutations=0,
     network_permutations=0,
     compact=Training(epochs=12, learning_rate=1e-3, bf16=True),
-    imagenet=Training(epochs=6, learning_rate=3e-4),
+    imagenet=Training(epochs=5, learning_rate=3e-4),
     pretraining=Training(epochs=16, learning_rate=1e-3, batch_size=64, any_contrast=True, bf16=True),
     imagenet_pretraining=Training(epochs=12, learning_rate=1e-3, batch_size=64, any_contrast=True),
     patches_per_slice=4,

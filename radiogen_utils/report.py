@@ -50,7 +50,8 @@ def results_table(results: dict) -> str:
     if simple:
         parts += ["Simple models in the same folds:\n", markdown_table(["model", "AUC"], simple)]
     if roc["clears_the_bar"]:
-        parts.append(f"Does the network clear the bar that the trees set? **{roc['clears_the_bar'].capitalize()}.**\n")
+        parts.append("Does the compact network, from glioblastoma, clear the bar that the trees set?\n")
+        parts.append("".join(f"- {INPUTS.get(own, own)}: **{text}**\n" for own, text in roc["clears_the_bar"].items()))
     return "\n".join(parts)
 
 
@@ -62,16 +63,13 @@ def claims(results: dict) -> list[list[str]]:
     """The article's claims, what was found, and a verdict that follows from the numbers."""
     roc, heatmaps = results["roc"], results["heatmaps"]
     ours = next(row for row in roc["summary"] if [row["arm"], row["backbone"]] == list(roc["main"]))
-    p = results["cohort"].get("logrank_p")
+    hazard = results["cohort"].get("hazard_ratio")
     rows = []
-    if p is not None:
-        rows.append(
-            [
-                "Patients of cluster 2 live markedly shorter",
-                f"log-rank p {_p(p)}",
-                "supported" if p < 0.05 else "not shown",
-            ]
-        )
+    if hazard:
+        ratio, low, high = hazard
+        found = f"hazard ratio against the rest {ratio:.1f} ({low:.1f}–{high:.1f}), unadjusted"
+        verdict = "supported" if low > 1 else "contradicted" if high < 1 else "not shown"
+        rows.append(["Patients of cluster 2 live markedly shorter", found, verdict])
     rows.append(
         [
             f"A network pretrained on glioblastoma reaches AUC {roc['published']['gbm'][0]:.3f}",
@@ -160,7 +158,7 @@ def report(results: dict, readme: str, ablation: list[dict]) -> str:
         markdown_table(
             ["first − second", "repeats", "difference", "95 % interval", "p"],
             [
-                [row["comparison"], row["repeats"], row["difference"], _interval(row), _p(row["delong_p"])]
+                [_names(row["comparison"]), row["repeats"], row["difference"], _interval(row), _p(row["delong_p"])]
                 for row in roc["comparisons"]
             ],
         ),
@@ -180,10 +178,11 @@ def report(results: dict, readme: str, ablation: list[dict]) -> str:
         ]
     parts += [
         "## Probabilities and sensitivity\n",
+        "First repeat.\n",
         markdown_table(
             ["model", "Brier score", "sensitivity at specificity 0.9", "95 % interval"],
             [
-                [row["model"], row["Brier score"], row["sensitivity at specificity 0.9"]]
+                [_names(row["model"]), row["Brier score"], row["sensitivity at specificity 0.9"]]
                 + [None if row["low"] is None else _interval(row)]
                 for row in roc["operating"]
             ],
@@ -194,7 +193,7 @@ def report(results: dict, readme: str, ablation: list[dict]) -> str:
             [[row["patients"], row["predicted"], row["observed"], _interval(row)] for row in roc["calibration"]],
         ),
         "## Institutions\n",
-        f"AUC of {_name(*roc['main'])} within each; DeLong's interval where it exists.\n",
+        f"AUC of {_name(*roc['main'])}, first repeat, within each; DeLong's interval where it exists.\n",
         markdown_table(
             ["institution", "patients", "positive", "AUC", "95 % interval"],
             [
@@ -206,11 +205,11 @@ def report(results: dict, readme: str, ablation: list[dict]) -> str:
     ]
     if roc["institution_left_out"]:
         parts += [
-            "Each institution left out of training in turn; `within` compares patients of the same institution only:\n",
+            "Each institution left out of training in turn, one repeat; `within` compares patients of the same institution only:\n",
             markdown_table(
-                ["model", "random folds", "institution left out", "95 % interval", "within"],
+                ["model", "random folds, mean", "institution left out", "95 % interval", "within"],
                 [
-                    [_name(row["arm"], row["backbone"]), row["random folds"], row["institution left out"]]
+                    [_name(row["arm"], row["backbone"]), row["random folds, mean"], row["institution left out"]]
                     + [_interval(row), row["within"]]
                     for row in roc["institution_left_out"]
                 ],
@@ -237,6 +236,16 @@ def report(results: dict, readme: str, ablation: list[dict]) -> str:
             ["features", "AUC", "95 % interval"],
             [[row["arm"], row["auc"], _interval(row)] for row in results["clusterings"]["features"]],
         ),
+    ]
+    if against := results["clusterings"].get("against_networks"):
+        parts += [
+            "The same trees against the compact network from glioblastoma, paired:\n",
+            markdown_table(
+                ["first − second", "difference", "95 % interval", "p"],
+                [[row["comparison"], row["difference"], _interval(row), _p(row["delong_p"])] for row in against],
+            ),
+        ]
+    parts += [
         "## All clusterings\n",
         "Every cluster against the rest by trees on simple image features; p after Holm's correction.\n",
         markdown_table(
@@ -270,6 +279,12 @@ def report(results: dict, readme: str, ablation: list[dict]) -> str:
 def _name(arm: str, backbone: str) -> str:
     start, sequences = split_arm(arm)
     return f"{backbone}, {INPUTS.get(sequences, sequences)}, {NAMES[start]}" if sequences else f"{arm}, {backbone}"
+
+
+def _names(text: str) -> str:
+    """Readable names in "arm, backbone − arm, backbone", or in one of the two alone."""
+    pairs = [part.rsplit(", ", 1) for part in text.split(" − ")]
+    return " − ".join(_name(*pair) if len(pair) == 2 else pair[0] for pair in pairs)
 
 
 def section(text: str, name: str) -> str:

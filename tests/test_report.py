@@ -25,7 +25,7 @@ def results():
     cluster = {"clustering": "RNASeqCluster", "cluster": 1, "patients": 90, "positives": 20, "p": 0.001, "holm": 0.02}
     return {
         "run": {"commit": "abc", "profile": "paper", "versions": {"torch": "2"}, "settings": {"folds": 10}},
-        "cohort": {"synthetic": False, "logrank_p": 1e-4},
+        "cohort": {"synthetic": False, "hazard_ratio": [5.0, 2.0, 9.0]},
         "training": {"released": None},
         "roc": {
             "published": {
@@ -35,7 +35,7 @@ def results():
             },
             "main": ["gbm", "compact"],
             "reproduced": False,
-            "clears_the_bar": "no, the simple model ranks the patients better",
+            "clears_the_bar": {"FLAIR": "no, the trees rank the patients better"},
             "summary": [
                 row("scratch", "compact", 0.65),
                 row("gbm", "compact", 0.66),
@@ -88,7 +88,7 @@ def results():
                 {
                     "arm": "gbm",
                     "backbone": "compact",
-                    "random folds": 0.66,
+                    "random folds, mean": 0.66,
                     "institution left out": 0.6,
                     "low": 0.5,
                     "high": 0.7,
@@ -108,6 +108,9 @@ def results():
         },
         "clusterings": {
             "features": [row("shape, FLAIR", "trees", 0.64)],
+            "against_networks": [
+                {"comparison": "trees on shape − network", "difference": 0.1, "low": -0.1, "high": 0.3, "delong_p": 0.2}
+            ],
             "rows": [cluster | {"auc": 0.7, "low": 0.6, "high": 0.8}, cluster | {"auc": 0.8, "low": 0.7, "high": 0.9}],
         },
     }
@@ -120,7 +123,7 @@ def test_paper_against_ours(results):
     assert "| three sequences | glioblastoma MRI | – | 0.750 (0.650–0.850) |" in text
     assert "| three sequences | natural images" not in text
     assert "| image features, trees | 0.830 (0.730–0.930) |" in text
-    assert "**not reproduced**" in text and "**No, the simple model ranks the patients better.**" in text
+    assert "**not reproduced**" in text and "- FLAIR: **no, the trees rank the patients better**" in text
 
 
 def verdicts(results):
@@ -136,12 +139,12 @@ def test_verdicts_follow_from_the_numbers(results):
     changed = copy.deepcopy(results)
     changed["roc"]["permutations"][0]["p"] = 0.01
     changed["roc"]["comparisons"][0]["low"] = 0.001
-    changed["cohort"]["logrank_p"] = 0.4
+    changed["cohort"]["hazard_ratio"] = [0.5, 0.2, 0.9]
     found = verdicts(changed)
-    assert found["Patients of cluster 2 live markedly shorter"] == "not shown"
+    assert found["Patients of cluster 2 live markedly shorter"] == "contradicted"
     assert found["That is more than chance"] == found[start] == "supported"
     changed["roc"]["comparisons"][0] |= {"low": -0.2, "high": -0.01}
-    del changed["cohort"]["logrank_p"]
+    del changed["cohort"]["hazard_ratio"]
     found = verdicts(changed)
     assert found[start] == "contradicted" and "Patients of cluster 2 live markedly shorter" not in found
 
