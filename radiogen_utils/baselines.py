@@ -1,4 +1,4 @@
-"""Simple models in the folds of the networks: the bar that a network must clear to be worth its cost."""
+"""Simple models in the folds of the networks: the bar that a network must clear, and what its start is worth untrained."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,6 +6,7 @@ from pathlib import Path
 import joblib
 import numpy as np
 import pandas as pd
+import torch
 from scipy import ndimage, stats
 from scipy.special import logit
 from skimage.feature import graycomatrix, graycoprops
@@ -18,11 +19,11 @@ from sklearn.model_selection import StratifiedKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from . import evaluation
+from . import evaluation, models, training
 from .archive import patient_of
-from .cross_validation import PREDICTION_COLUMNS, assign_folds, repeated_folds
+from .cross_validation import PREDICTION_COLUMNS, Arm, assign_folds, repeated_folds
 from .data import SEQUENCES, Cohort, open_cohort
-from .patches import head_window
+from .patches import Patches, head_window
 
 RING = 10
 """Width in pixels of the surroundings with which a tumour is compared."""
@@ -93,12 +94,17 @@ class Baseline:
     Attributes:
         name: what it looks at, the column `arm` of the predictions.
         model: `logistic` or `trees`, the column `backbone`.
-        table: one row a patient, float, NaN where unknown.
+        table: one row a patient, float, NaN where unknown; or a list of such tables, one a repeat, where features
+            are drawn at random.
     """
 
     name: str
     model: str
-    table: pd.DataFrame
+    table: pd.DataFrame | list[pd.DataFrame]
+
+    def of_repeat(self, repeat: int) -> pd.DataFrame:
+        """The table of one repeat of the cross-validation."""
+        return self.table[repeat] if isinstance(self.table, list) else self.table
 
     def create(self, seed: int):
         """The untrained model; the strength of its penalty is chosen within the training patients."""
@@ -129,6 +135,30 @@ def clinical_and_image(cohort: Cohort) -> list[Baseline]:
     }
     found = [Baseline(name, "logistic", table) for name, table in tables.items() if table.notna().any().all()]
     return [*found, Baseline("image features", "trees", features)]
+
+
+def frozen(data: Patches, arm: Arm, repeats: int, seed: int) -> Baseline:
+    """A logistic model that reads a network as it is before any training on the labels (Alain and Bengio, 2016, probes).
+
+    The features are what the network's last layer would see, averaged over the patient's tumour slices: a linear model of
+    them gives the mean of the slices' log-odds, as the trained networks' scores are.
+
+    Args:
+        data: patches with their patients.
+        arm: backbone, start and sequences. Random weights are drawn anew for each repeat.
+        repeats, seed: as for `cross_validation.cross_validate`.
+
+    Returns:
+        The baseline; its name is the arm's after `evaluation.FROZEN`.
+    """
+    images, initial = data.sequences(arm.sequences), arm.initial()
+    state = initial and {name: torch.tensor(values) for name, values in initial.items()}
+    tables = []
+    for own_seed in [seed] if state else range(seed, seed + repeats):
+        network = models.create(arm.backbone, images.shape[1], 1, own_seed, state)
+        network.head.register_forward_hook(lambda head, inputs, output: inputs[0])
+        tables.append(pd.DataFrame(training.predict(network, images)).groupby(data.table.patient.to_numpy()).mean())
+    return Baseline(evaluation.FROZEN + arm.name, "logistic", tables[0] if state else tables)
 
 
 def cross_validate(
@@ -169,7 +199,7 @@ def _auc(baseline, labels, folds, seed) -> float:
 
 def _fit(baseline, labels, repeat, fold, out, seed) -> pd.DataFrame:
     """Rows of the patients `out`, from the model that did not see them."""
-    table = baseline.table.loc[labels.index]
+    table = baseline.of_repeat(repeat).loc[labels.index]
     model = baseline.create(seed + repeat).fit(table[~out], labels[~out])
     chance = np.clip(model.predict_proba(table[out])[:, 1], 1e-6, 1 - 1e-6)
     columns = {"arm": baseline.name, "backbone": baseline.model, "repeat": repeat, "fold": fold}

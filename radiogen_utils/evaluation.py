@@ -11,6 +11,8 @@ from . import published
 CONFIDENCE = 0.95
 LEFT_OUT = ", institution left out"
 """End of an arm's name where the folds are the institutions."""
+FROZEN = "frozen "
+"""Start of an arm's name where a linear model reads the network as it is before any training on the labels."""
 
 
 def split_arm(arm: str) -> tuple[str, str]:
@@ -18,8 +20,9 @@ def split_arm(arm: str) -> tuple[str, str]:
 
     The article's sequence, which the name leaves out, is FLAIR; a simple model has its name and "".
     """
-    start, _, sequences = arm.removesuffix(LEFT_OUT).partition("-")
-    return (start, sequences or "FLAIR") if start in published.AUC else (arm.removesuffix(LEFT_OUT), "")
+    name = arm.removeprefix(FROZEN).removesuffix(LEFT_OUT)
+    start, _, sequences = name.partition("-")
+    return (start, sequences or "FLAIR") if start in published.AUC else (name, "")
 
 
 def _check(y_true, *scores) -> tuple[np.ndarray, ...]:
@@ -308,3 +311,21 @@ def compare_arms(predictions: pd.DataFrame, first: tuple[str, str], second: tupl
             raise ValueError(f"{' '.join(first)} and {' '.join(second)} were not scored on the same patients")
         rows.append((repeat, *auc_difference(a.y_true, a.score, b.score), delong_test(a.y_true, a.score, b.score)))
     return pd.DataFrame(rows, columns=["repeat", "difference", "low", "high", "delong_p"])
+
+
+def compare_pairs(predictions: pd.DataFrame, pairs: list[tuple[tuple[str, str], tuple[str, str]]]) -> pd.DataFrame:
+    """`compare_arms` of several pairs; those of which an arm is missing are left out.
+
+    Returns:
+        Indexed by comparison ("arm, backbone − arm, backbone"): repeats, difference, low, high (means over the repeats)
+        and delong_p (their median).
+    """
+    present = set(zip(predictions.arm, predictions.backbone))
+    rows = {}
+    for first, second in pairs:
+        if {first, second} <= present:
+            found = compare_arms(predictions, first, second)
+            means = found[["difference", "low", "high"]].mean()
+            rows[f"{', '.join(first)} − {', '.join(second)}"] = (len(found), *means, found.delong_p.median())
+    columns = ["repeats", "difference", "low", "high", "delong_p"]
+    return pd.DataFrame.from_dict(rows, "index", columns=columns).rename_axis("comparison")

@@ -121,7 +121,7 @@ PROFILES = {
             Planned("efficientnet_lite0", _ALL, 1),
         ),
         permutations=200,
-        network_permutations=10,
+        network_permutations=19,
     ),
 }
 

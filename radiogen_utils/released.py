@@ -58,7 +58,7 @@ def matching(profile: Profile, data: Patches, pretraining: dict, folder: Path = 
         return None
     kinds = zip(predictions.backbone, [split_arm(arm)[1] for arm in predictions.arm])
     repeats = [wanted.get(kind, 0) if kind[1] else profile.repeats for kind in kinds]
-    of_network = permutations.backbone == "compact"
+    of_network = permutations.arm == "gbm"
     dealt = of_network.map({True: profile.network_permutations, False: profile.permutations})
     return Released(
         predictions[predictions.repeat < repeats].reset_index(drop=True),

@@ -3,7 +3,7 @@
 import re
 
 from .figures import INPUTS, NAMES
-from .evaluation import split_arm
+from .evaluation import FROZEN, split_arm
 
 
 def markdown_table(header: list[str], rows: list[list]) -> str:
@@ -84,15 +84,15 @@ def claims(results: dict) -> list[list[str]]:
                 found += ", none of which did as well"
             verdict = "supported" if row["p"] < 0.05 else "not shown by the permutations"
             rows.append(["That is more than chance", found, verdict])
-    arm, backbone = roc["main"]
     for other in ("scratch", "natural"):
-        for row in roc["comparisons"]:
-            first, second = row["comparison"].split(" − ")
-            if first.startswith("gbm, ") and second.startswith(f"{other}, "):
-                verdict = "supported" if row["low"] > 0 else "contradicted" if row["high"] < 0 else "not decided"
-                found = f"{row['difference']:+.3f} ({row['low']:+.3f} to {row['high']:+.3f}), DeLong p {row['delong_p']:.2f}"
-                claim = f"Glioblastoma is a better start than {NAMES[other]} ({first.removeprefix('gbm, ')})"
-                rows.append([claim, found, verdict])
+        for frozen in ("", FROZEN):
+            for row in roc["frozen_comparisons" if frozen else "comparisons"]:
+                first, second = row["comparison"].split(" − ")
+                if first.startswith(f"{frozen}gbm, ") and second.startswith(f"{frozen}{other}, "):
+                    verdict = "supported" if row["low"] > 0 else "contradicted" if row["high"] < 0 else "not decided"
+                    found = f"{row['difference']:+.3f} ({row['low']:+.3f} to {row['high']:+.3f}), DeLong p {row['delong_p']:.2f}"
+                    network = frozen + first.removeprefix(f"{frozen}gbm, ")
+                    rows.append([f"Glioblastoma is a better start than {NAMES[other]} ({network})", found, verdict])
     texts = {
         "margin − core": "The network responds at the margin",
         "irregularity ρ": "The response rises where the margin is irregular",
@@ -138,30 +138,15 @@ def report(results: dict, readme: str, ablation: list[dict]) -> str:
         "## Every model\n",
         f"Cross-validation by patient, {run['settings']['folds']} folds. SD: over the repeats. Intervals: 95 %, means over the "
         "repeats' bounds. Ensemble: AUC of a patient's mean score over the repeats, as if their networks were one.\n",
-        markdown_table(
-            ["model", "repeats", "AUC", "SD", "bootstrap", "DeLong", "ensemble"],
-            [
-                [
-                    _name(row["arm"], row["backbone"]),
-                    row["repeats"],
-                    row["auc"],
-                    row["sd"],
-                    _interval(row),
-                    _interval(row, "delong_low", "delong_high"),
-                    row["ensemble"],
-                ]
-                for row in roc["summary"]
-            ],
-        ),
+        _models(roc["summary"]),
         "## Paired comparisons\n",
         "Difference of the AUCs on the same patients; means over the repeats, median of DeLong's p values.\n",
-        markdown_table(
-            ["first − second", "repeats", "difference", "95 % interval", "p"],
-            [
-                [_names(row["comparison"]), row["repeats"], row["difference"], _interval(row), _p(row["delong_p"])]
-                for row in roc["comparisons"]
-            ],
-        ),
+        _comparisons(roc["comparisons"]),
+        "## What a start is worth by itself\n",
+        "Frozen: the network stays as it starts, and a logistic model reads the features before its last layer. From scratch: random "
+        "weights, drawn anew for each repeat.\n",
+        _models(roc["frozen"]),
+        _comparisons(roc["frozen_comparisons"]),
     ]
     if roc["permutations"]:
         parts += [
@@ -276,9 +261,33 @@ def report(results: dict, readme: str, ablation: list[dict]) -> str:
     return "\n".join(parts)
 
 
+def _models(rows: list[dict]) -> str:
+    """AUCs of `evaluation.over_repeats` as a table."""
+    header = ["model", "repeats", "AUC", "SD", "bootstrap", "DeLong", "ensemble"]
+    cells = [
+        [_name(row["arm"], row["backbone"]), row["repeats"], row["auc"], row["sd"], _interval(row)]
+        + [_interval(row, "delong_low", "delong_high"), row["ensemble"]]
+        for row in rows
+    ]
+    return markdown_table(header, cells)
+
+
+def _comparisons(rows: list[dict]) -> str:
+    """Differences of `evaluation.compare_pairs` as a table."""
+    header = ["first − second", "repeats", "difference", "95 % interval", "p"]
+    cells = [
+        [_names(row["comparison"]), row["repeats"], row["difference"], _interval(row), _p(row["delong_p"])]
+        for row in rows
+    ]
+    return markdown_table(header, cells)
+
+
 def _name(arm: str, backbone: str) -> str:
     start, sequences = split_arm(arm)
-    return f"{backbone}, {INPUTS.get(sequences, sequences)}, {NAMES[start]}" if sequences else f"{arm}, {backbone}"
+    if not sequences:
+        return f"{arm}, {backbone}"
+    frozen = FROZEN if arm.startswith(FROZEN) else ""
+    return f"{frozen}{backbone}, {INPUTS.get(sequences, sequences)}, {NAMES[start]}"
 
 
 def _names(text: str) -> str:

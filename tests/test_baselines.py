@@ -3,11 +3,14 @@
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from sklearn.metrics import roc_auc_score
 
-from radiogen_utils import baselines
-from radiogen_utils.cross_validation import PREDICTION_COLUMNS, assign_folds
+from radiogen_utils import baselines, models, training
+from radiogen_utils.cross_validation import PREDICTION_COLUMNS, Arm, assign_folds
 from radiogen_utils.data import open_cohort
+from radiogen_utils.patches import build_patches
+from radiogen_utils.project import PROFILES
 
 
 @pytest.fixture
@@ -121,3 +124,28 @@ def test_an_institution_is_held_out_as_a_fold():
     table = pd.DataFrame({"signal": labels}, dtype=float)
     found = baselines.cross_validate([baselines.Baseline("x", "logistic", table)], labels, folds, 1, seed=0)
     assert found.set_index("patient").fold.sort_index().eq(folds.sort_index()).all() and len(found) == 30
+
+
+@pytest.mark.parametrize("backbone", models.BACKBONES)
+def test_a_linear_model_of_frozen_features_gives_the_mean_log_odds_of_the_slices(backbone, tiny_cohort, tmp_path):
+    data = build_patches(tiny_cohort())
+    network = models.create(backbone, channels=1, seed=5)
+    models.save_weights(network.state_dict(), tmp_path / "start.safetensors")
+    arm = Arm("gbm", backbone, PROFILES["smoke"].compact, tmp_path / "start.safetensors")
+    probe = baselines.frozen(data, arm, repeats=2, seed=0)
+    logits = pd.Series(training.predict(network, data.sequences(arm.sequences))[:, 0])
+    with torch.inference_mode():
+        features = torch.tensor(probe.of_repeat(1).to_numpy())
+        scores = network.head(features)[:, 0]
+    assert scores.numpy() == pytest.approx(logits.groupby(data.table.patient).mean().to_numpy(), abs=1e-5)
+    assert probe.name == "frozen gbm" and list(probe.table.index) == list(data.labels.index)
+
+
+def test_random_weights_are_drawn_anew_for_each_repeat(tiny_cohort):
+    data = build_patches(tiny_cohort())
+    arm = Arm("scratch", "compact", PROFILES["smoke"].compact, sequences=("post-contrast",))
+    probe = baselines.frozen(data, arm, repeats=2, seed=3)
+    assert probe.name == "frozen scratch-post-contrast" and len(probe.table) == 2
+    assert not np.allclose(probe.of_repeat(0), probe.of_repeat(1))
+    later = baselines.frozen(data, arm, repeats=1, seed=4)  # the seed of a repeat is the first one plus its number
+    assert np.array_equal(later.of_repeat(0), probe.of_repeat(1))

@@ -157,6 +157,18 @@ def test_tables_by_arm(scores):
         evaluation.patient_scores(predictions(scores), "natural", "compact")
 
 
+def test_pairs_of_arms_over_the_repeats(scores):
+    y, a, b = scores
+    table = predictions(scores)
+    both = pd.concat([table, predictions((y, -a, b)).assign(repeat=1)])
+    first, second, missing = ("gbm", "compact"), ("scratch", "compact"), ("natural", "compact")
+    found = evaluation.compare_pairs(both, [(first, second), (first, missing)])
+    assert list(found.index) == ["gbm, compact − scratch, compact"] and found.repeats.item() == 2
+    single = evaluation.compare_arms(both, first, second)
+    assert found.difference.item() == pytest.approx(0.5 - roc_auc_score(y, b))  # a reversed ranking has 1 − AUC
+    assert found.low.item() == single.low.mean() and found.delong_p.item() == single.delong_p.median()
+
+
 def test_arms_on_other_patients_are_not_compared(scores):
     table = predictions(scores)
     with pytest.raises(ValueError, match="same patients"):
@@ -256,6 +268,7 @@ def test_arm_names_are_taken_apart():
     assert evaluation.split_arm("natural-pre-contrast+FLAIR") == ("natural", "pre-contrast+FLAIR")
     assert evaluation.split_arm("scratch-post-contrast" + evaluation.LEFT_OUT) == ("scratch", "post-contrast")
     assert evaluation.split_arm("image features" + evaluation.LEFT_OUT) == ("image features", "")
+    assert evaluation.split_arm(evaluation.FROZEN + "gbm-post-contrast") == ("gbm", "post-contrast")
 
 
 def test_over_repeats_by_hand():

@@ -30,6 +30,7 @@ def folder(data, tmp_path):
         for start in ("scratch", "gbm")
     ]
     others = [("image features", "trees", PAPER.repeats), ("gbm" + evaluation.LEFT_OUT, "compact", 1)]
+    others += [(evaluation.FROZEN + name, backbone, repeats) for name, backbone, repeats in networks]
     for arm, backbone, repeats in [*networks, *others]:
         for repeat in range(repeats):
             rows += [(arm, backbone, repeat, 0, name, y, rng.random()) for name, y in data.labels.items()]
@@ -37,6 +38,7 @@ def folder(data, tmp_path):
     target.mkdir()
     pd.DataFrame(rows, columns=PREDICTION_COLUMNS).to_csv(target / "predictions.csv", index=False)
     deals = [("image features", "trees", i, 0.5) for i in range(PAPER.permutations)]
+    deals += [(evaluation.FROZEN + "gbm", "compact", i, 0.5) for i in range(PAPER.permutations)]
     deals += [("gbm", "compact", i, 0.5) for i in range(PAPER.network_permutations)]
     columns = ["arm", "backbone", "permutation", "auc"]
     pd.DataFrame(deals, columns=columns).to_csv(target / "permutations.csv", index=False)
@@ -52,7 +54,7 @@ def folder(data, tmp_path):
 def test_the_same_settings_get_everything(data, folder):
     found = released.matching(PAPER, data, PRETRAINING, folder)
     pd.testing.assert_frame_equal(found.predictions, pd.read_csv(folder / "predictions.csv"))
-    assert len(found.permutations) == PAPER.permutations + PAPER.network_permutations and found.commit == "abc"
+    assert len(found.permutations) == 2 * PAPER.permutations + PAPER.network_permutations and found.commit == "abc"
 
 
 def test_who_asks_for_less_gets_less(data, folder):
@@ -62,15 +64,17 @@ def test_who_asks_for_less_gets_less(data, folder):
     assert (counts == len(data.labels)).all() and set(counts.index.get_level_values("arm")) == {
         "scratch",
         "gbm",
+        evaluation.FROZEN + "scratch",
+        evaluation.FROZEN + "gbm",
         "image features",
         "gbm" + evaluation.LEFT_OUT,
     }
-    assert len(found.permutations) == standard.permutations + standard.network_permutations
+    assert len(found.permutations) == 2 * standard.permutations + standard.network_permutations
     two = replace(standard, repeats=2, networks=(Planned("compact", ("post-contrast",), 3),), permutations=7)
     found = released.matching(two, data, PRETRAINING, folder)
     repeats = found.predictions.groupby("arm").repeat.nunique()
     assert repeats["gbm-post-contrast"] == 3 and repeats["image features"] == 2 and "gbm" not in repeats
-    assert len(found.permutations) == 7
+    assert len(found.permutations) == 14
 
 
 @pytest.mark.parametrize(

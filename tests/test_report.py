@@ -52,6 +52,17 @@ def results():
                     "delong_p": 0.7,
                 }
             ],
+            "frozen": [row("frozen scratch", "compact", 0.6), row("frozen gbm", "compact", 0.7)],
+            "frozen_comparisons": [
+                {
+                    "comparison": "frozen gbm, compact − frozen scratch, compact",
+                    "repeats": 2,
+                    "difference": 0.1,
+                    "low": 0.02,
+                    "high": 0.18,
+                    "delong_p": 0.03,
+                }
+            ],
             "permutations": [
                 {
                     "arm": "gbm",
@@ -136,6 +147,7 @@ def test_verdicts_follow_from_the_numbers(results):
     assert found["Patients of cluster 2 live markedly shorter"] == "supported"
     assert found["That is more than chance"] == "not shown by the permutations" and found[start] == "not decided"
     assert found["The network responds at the margin (occlusion)"] == "not supported"
+    assert found["Glioblastoma is a better start than from scratch (frozen compact)"] == "supported"
     changed = copy.deepcopy(results)
     changed["roc"]["permutations"][0]["p"] = 0.01
     changed["roc"]["comparisons"][0]["low"] = 0.001
@@ -158,6 +170,8 @@ def test_the_report_holds_everything_once(results):
         "### Sub",
         "- Few.",
         "| FLAIR | from scratch | 0.650 | 0.600, 0.700 |",
+        "| frozen compact, FLAIR, glioblastoma MRI | 2 | 0.700 |",
+        "| frozen compact, FLAIR, glioblastoma MRI − frozen compact, FLAIR, from scratch | 2 | 0.100 |",
         "commit abc",
     ):
         assert text.count(part) == 1
