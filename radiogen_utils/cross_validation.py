@@ -9,8 +9,7 @@ import time
 import warnings
 import zipfile
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
-from functools import cached_property
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import joblib
@@ -101,6 +100,7 @@ class Study:
         initial: by arm and backbone, the weights to start from.
         seed: of the first repeat.
         code: digest of the code that asked; a worker with other code refuses.
+        digest: of code, data and number of folds, for the keys of the fits.
     """
 
     data: Patches
@@ -108,14 +108,16 @@ class Study:
     initial: dict[tuple[str, str], dict[str, np.ndarray] | None]
     seed: int
     code: str = CODE
+    digest: str = field(init=False)
+
+    def __post_init__(self):
+        # Now and not when a key is first wanted: by then another thread may be pickling this object for the workers.
+        own = digest(self.code, self.data.images.tobytes(), self.data.table.to_csv(), self.folds)
+        object.__setattr__(self, "digest", own)
 
     @property
     def folds(self) -> int:
         return int(self.splits.max()) + 1
-
-    @cached_property
-    def _digest(self) -> str:
-        return digest(self.code, self.data.images.tobytes(), self.data.table.to_csv(), self.folds)
 
     def key(self, arm: Arm, repeat: int, fold: int) -> str:
         """Digest of all that decides a fit: data, settings, starting weights, split, seed and code."""
@@ -123,7 +125,7 @@ class Study:
         weights = [(name, values.tobytes()) for name, values in initial.items()]
         held_out = self.splits[repeat] == fold
         return digest(
-            self._digest, asdict(arm) | {"weights": None}, weights, held_out.tobytes(), self._own_seed(repeat, fold)
+            self.digest, asdict(arm) | {"weights": None}, weights, held_out.tobytes(), self._own_seed(repeat, fold)
         )
 
     def _own_seed(self, repeat: int, fold: int) -> int:

@@ -156,6 +156,14 @@ def test_old_fits_are_not_mixed_with_other_settings_data_seeds_weights_or_code(t
     assert not np.allclose(changed.score, first.score)
 
 
+def test_a_key_changes_nothing_in_the_study_while_another_thread_sends_it_to_workers():
+    data = cohort(n_patients=8)
+    study = cross_validation.Study(data, np.zeros((1, len(data.table)), int), {("scratch", "compact"): None}, 0)
+    before = list(vars(study))
+    study.key(arm(), 0, 0)
+    assert list(vars(study)) == before
+
+
 def test_fits_done_together_as_on_a_gpu_agree_with_those_done_alone():
     data = cohort(effect=0.5)
     rows = np.arange(len(data.table)) // 4 % 2
