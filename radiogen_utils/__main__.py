@@ -118,7 +118,7 @@ def run_in(out: Run, paths: list[Path], declared: dict[Path, set[str]], options:
         own = {name: value for name, value in (values | given).items() if name in declared[path]}
         execute(path, out, own)
     if {"cohort", "roc", "heatmaps", "clusterings"} <= set(out.results()):
-        write_report(out)
+        write_report(out.folder)
     print(f"done in {(time.perf_counter() - start) / 60:.1f} min: {out.folder}")
     if options.publish:
         publish(out, complete=len(paths) == len(notebooks()))
@@ -159,14 +159,14 @@ def execute(path: Path, out: Run, parameters: dict[str, str]) -> None:
     print(f"{path.stem}: {seconds:.0f} s", flush=True)
 
 
-def write_report(out: Run) -> None:
-    """Leave results.md, what all notebooks found, in the run's folder."""
+def write_report(folder: Path) -> None:
+    """Leave results.md, what all notebooks found, beside results.json."""
     from . import report
 
     ablation = project_root() / "benchmarks" / "ablation.json"
     rows = json.loads(ablation.read_text()) if ablation.exists() else []
-    text = report.report(out.results(), (project_root() / "README.md").read_text(), rows)
-    (out.folder / "results.md").write_text(text)
+    results = json.loads((folder / "results.json").read_text())
+    (folder / "results.md").write_text(report.report(results, (project_root() / "README.md").read_text(), rows))
 
 
 def why_not_publish(out: Run, complete: bool) -> str | None:

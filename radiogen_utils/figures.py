@@ -151,7 +151,8 @@ def figure2(predictions: pd.DataFrame, table: pd.DataFrame, main: tuple[str, str
     )
     left.plot([0, 1], [0, 1], color="0.7", lw=1, ls="--")
     left.set(xlabel="1 − specificity", ylabel="sensitivity", xlim=(0, 1), ylim=(0, 1.01), aspect="equal", anchor="N")
-    left.legend(fontsize=7, loc="lower right", frameon=False, title="AUC of the first repeat", title_fontsize=7)
+    below = {"loc": "upper left", "bbox_to_anchor": (0, -0.14), "borderaxespad": 0}
+    left.legend(fontsize=8, frameon=False, title="AUC of the first repeat", title_fontsize=8, alignment="left", **below)
 
     for position, (_, values, colour, marker) in enumerate(reversed(entries)):
         auc, low, high = np.mean(values, 0)

@@ -121,7 +121,7 @@ def report(results: dict, readme: str, ablation: list[dict]) -> str:
         ablation: contents of benchmarks/ablation.json.
     """
     synthetic, released = results["cohort"]["synthetic"], results["training"]["released"]
-    scores = f"Its scores were read: they are of commit {released}." if released else "It trained every network."
+    scores = f"Its scores were read: they are of commit {released}." if released else "Its scores are from training."
     run, roc, heatmaps = results["run"], results["roc"], results["heatmaps"]
     parts = [
         "# Results\n",
