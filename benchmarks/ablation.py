@@ -19,11 +19,13 @@ import torch
 from sklearn.metrics import roc_auc_score
 
 from radiogen_utils import models, pretraining, training
-from radiogen_utils.__main__ import locate
+from radiogen_utils.course.runner import locate
+from radiogen_utils.course.settings import PROFILES
 from radiogen_utils.cross_validation import assign_folds
-from radiogen_utils.data import find_cohort
+from radiogen_utils.data.download import find_cohort
 from radiogen_utils.patches import Patches, keep_patches
-from radiogen_utils.project import PROFILES, Training, project_root, write_atomically
+from radiogen_utils.support import project_root, write_atomically
+from radiogen_utils.training import Training
 
 PROFILE = PROFILES["paper"]
 FOLDS, SEEDS = 5, (100, 101)

@@ -23,10 +23,11 @@ from scipy import stats
 from sklearn.metrics import roc_auc_score
 
 from radiogen_utils import cross_validation
-from radiogen_utils.__main__ import locate
-from radiogen_utils.data import find_cohort
+from radiogen_utils.course.runner import locate
+from radiogen_utils.course.settings import PROFILES
+from radiogen_utils.data.download import find_cohort
 from radiogen_utils.patches import keep_patches
-from radiogen_utils.project import PROFILES, project_root
+from radiogen_utils.support import project_root
 
 AVX2 = {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"}
 CONDITIONS = {

@@ -12,11 +12,10 @@ import torch
 from PIL import Image
 from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
+from torchvision.transforms import v2  # after radiogen_utils.models, which mends a CPU-only installation
 
 from radiogen_utils import models
 from radiogen_utils.patches import head_window, stretch, tumor_patch
-
-from torchvision.transforms import v2  # after radiogen_utils.models, which mends a CPU-only installation
 
 
 class TiffSlices(Dataset):
@@ -67,8 +66,16 @@ class Transformed(Dataset):
 def monai_cached(images, labels):
     """MONAI's `CacheDataset` with its random array transforms."""
     from monai.data import CacheDataset
-    from monai.transforms import Compose, EnsureTyped, RandAdjustContrastd, RandFlipd, RandRotated, RandScaleIntensityd
-    from monai.transforms import RandZoomd, ScaleIntensityRanged
+    from monai.transforms import (
+        Compose,
+        EnsureTyped,
+        RandAdjustContrastd,
+        RandFlipd,
+        RandRotated,
+        RandScaleIntensityd,
+        RandZoomd,
+        ScaleIntensityRanged,
+    )
 
     key = {"keys": "image"}
     change = Compose(

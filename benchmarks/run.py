@@ -26,10 +26,11 @@ import torch
 from PIL import Image
 
 from radiogen_utils import cross_validation, evaluation, figures, heatmaps, models, patches, training
-from radiogen_utils.__main__ import locate
-from radiogen_utils.archive import Archive
-from radiogen_utils.data import find_cohort
-from radiogen_utils.project import PROFILES, project_root
+from radiogen_utils.course.runner import locate
+from radiogen_utils.course.settings import PROFILES
+from radiogen_utils.data.archive import Archive
+from radiogen_utils.data.download import find_cohort
+from radiogen_utils.support import project_root
 
 CORES = joblib.cpu_count(only_physical_cores=True)
 SETTINGS = replace(PROFILES["standard"].compact, epochs=3)  # a quarter of a real fit

@@ -20,9 +20,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from . import evaluation, models, training
-from .archive import patient_of
 from .cross_validation import PREDICTION_COLUMNS, Arm, assign_folds, repeated_folds
-from .data import SEQUENCES, Cohort, open_cohort
+from .data.archive import patient_of
+from .data.cohort import SEQUENCES, Cohort, open_cohort
 from .patches import Patches, head_window
 
 RING = 10

@@ -19,9 +19,10 @@ import torch
 from sklearn.model_selection import StratifiedKFold
 
 from . import models, training
-from .archive import CohortError
+from .data.archive import CohortError
 from .patches import Patches
-from .project import SchedulerError, Training, digest, exclusive, progress, write_atomically
+from .support import CourseError, digest, exclusive, progress, write_atomically
+from .training import Training
 
 TOGETHER = 50
 """Fits of the compact network that a GPU does at the same time; alone, one leaves it idle most of the time."""
@@ -32,6 +33,10 @@ CODE = digest(training.CODE, Path(__file__).read_bytes())
 """Digest of the code that decides what a fit finds, as it was imported."""
 
 PREDICTION_COLUMNS = ["arm", "backbone", "repeat", "fold", "patient", "y_true", "score"]
+
+
+class SchedulerError(CourseError):
+    """The Dask scheduler cannot be used."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +79,7 @@ def assign_folds(labels: pd.Series, folds: int, seed: int) -> pd.Series:
     if smallest < folds:
         raise CohortError(
             f"{folds} folds need {folds} patients of each class, the smaller class has {smallest}; "
-            "take another cluster, or a profile of `project.PROFILES` with fewer folds"
+            "take another cluster, or a profile of `course.settings.PROFILES` with fewer folds"
         )
     splitter = StratifiedKFold(folds, shuffle=True, random_state=seed)
     result = pd.Series(0, labels.index, name="fold")

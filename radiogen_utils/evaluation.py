@@ -6,7 +6,7 @@ from scipy import stats
 from scipy.special import expit
 from sklearn.metrics import roc_auc_score, roc_curve
 
-from . import published
+from . import article
 
 CONFIDENCE = 0.95
 LEFT_OUT = ", institution left out"
@@ -22,7 +22,7 @@ def split_arm(arm: str) -> tuple[str, str]:
     """
     name = arm.removeprefix(FROZEN).removesuffix(LEFT_OUT)
     start, _, sequences = name.partition("-")
-    return (start, sequences or "FLAIR") if start in published.AUC else (name, "")
+    return (start, sequences or "FLAIR") if start in article.AUC else (name, "")
 
 
 def _check(y_true, *scores) -> tuple[np.ndarray, ...]:

@@ -8,10 +8,10 @@ import pandas as pd
 import seaborn as sns
 from sklearn.metrics import roc_curve
 
-from . import published
+from . import article
 from .evaluation import patient_scores, roc_band, split_arm
 from .patches import percentile_window, stretch
-from .project import write_atomically
+from .support import write_atomically
 
 ATTRIBUTION = "Data: TCGA-LGG (TCIA; Kaggle mateuszbuda/lgg-mri-segmentation, CC BY-NC-SA 4.0)"
 DECATHLON = "Data: Medical Segmentation Decathlon, Task01_BrainTumour, CC BY-SA 4.0"
@@ -120,7 +120,7 @@ def figure2(predictions: pd.DataFrame, table: pd.DataFrame, main: tuple[str, str
         table: `evaluation.auc_table(predictions)`.
         main: (arm, backbone) of the curve that gets the bootstrap band.
     """
-    entries = [(f"paper, {NAMES[arm]}", [published.AUC[arm]], "black", "s") for arm in ("gbm", "scratch", "natural")]
+    entries = [(f"paper, {NAMES[arm]}", [article.AUC[arm]], "black", "s") for arm in ("gbm", "scratch", "natural")]
     for (arm, backbone), own in table.groupby(["arm", "backbone"], sort=False):
         start, sequences = split_arm(arm)
         label, colour, marker = f"{arm}, {backbone}", "0.45", "D"
@@ -146,9 +146,7 @@ def figure2(predictions: pd.DataFrame, table: pd.DataFrame, main: tuple[str, str
             left.fill_between(
                 rates, low, high, color=colour, alpha=0.15, lw=0, label="its 95 % bootstrap band (pointwise)"
             )
-    left.plot(
-        *published.ROC.T, color="black", lw=2, label=f"published (glioblastoma MRI): {published.AUC['gbm'][0]:.3f}"
-    )
+    left.plot(*article.ROC.T, color="black", lw=2, label=f"published (glioblastoma MRI): {article.AUC['gbm'][0]:.3f}")
     left.plot([0, 1], [0, 1], color="0.7", lw=1, ls="--")
     left.set(xlabel="1 − specificity", ylabel="sensitivity", xlim=(0, 1), ylim=(0, 1.01), aspect="equal", anchor="N")
     below = {"loc": "upper left", "bbox_to_anchor": (0, -0.14), "borderaxespad": 0}

@@ -1,19 +1,19 @@
 """Grad-CAM heatmaps, and the analysis of what they do at the tumour's margin."""
 
+from . import _torchvision  # noqa: F401  (first, because pytorch_grad_cam imports torchvision)
+
+# isort: split
 import numpy as np
 import pandas as pd
 import torch
+from pytorch_grad_cam import GradCAM
+from pytorch_grad_cam.utils.model_targets import BinaryClassifierOutputTarget
 from scipy import ndimage, stats
 from skimage.segmentation import find_boundaries
 from torch.nn import functional
 
-from . import _torchvision  # noqa: F401  (before pytorch_grad_cam, which imports torchvision)
-
-from pytorch_grad_cam import GradCAM  # noqa: E402
-from pytorch_grad_cam.utils.model_targets import BinaryClassifierOutputTarget  # noqa: E402
-
-from .patches import Patches  # noqa: E402
-from .training import predict  # noqa: E402
+from .patches import Patches
+from .training import predict
 
 MARGIN_WIDTH = 8
 """Width of the margin band inside the tumour's contour in pixels (about mm): one cell of the compact network's map."""

@@ -5,19 +5,20 @@
   for all three initialisations.
 """
 
+from . import _torchvision  # noqa: F401  (first, because timm imports torchvision)
+
+# isort: split
 import hashlib
 import json
 import threading
 from pathlib import Path
 
+import timm.data
 import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from . import _torchvision  # noqa: F401  (before timm, which imports torchvision)
-from .project import write_atomically
-
-import timm.data  # noqa: E402
+from .support import write_atomically
 
 WEIGHTS = Path(__file__).parent / "weights"
 """Folder of the weights that the project ships: `<backbone>_gbm.safetensors` and its training record `.json`."""

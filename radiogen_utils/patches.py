@@ -9,11 +9,11 @@ import pandas as pd
 from PIL import Image
 from skimage.filters import threshold_otsu
 
-from . import archive
-from . import data as cohorts
-from .archive import Archive, CohortError
-from .data import SEQUENCES, Cohort, open_cohort
-from .project import digest, write_atomically
+from .data import archive
+from .data import cohort as cohorts
+from .data.archive import Archive, CohortError
+from .data.cohort import SEQUENCES, Cohort, open_cohort
+from .support import digest, write_atomically
 
 CODE = digest(*(Path(file).read_bytes() for file in (__file__, archive.__file__, cohorts.__file__)))
 """Digest of the code that decides what a patch looks like, as it was imported."""

@@ -19,9 +19,10 @@ import torch
 from PIL import Image
 from torch.nn import functional
 
-from .data import CohortError, keep_phantom
+from .data.archive import CohortError
+from .data.download import keep_phantom
 from .patches import PATCH_SIZE, crop
-from .project import progress, project_root
+from .support import progress, project_root
 
 TISSUES = ("oedema", "non-enhancing core", "enhancing tumour")
 """Names of the labels 1–3; 0 is everything else."""

@@ -8,7 +8,7 @@ import copy
 import json
 from collections.abc import Iterator
 from contextlib import nullcontext
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -20,10 +20,22 @@ from torch.nn import functional
 
 from . import models, pretraining
 from .pretraining import GliomaSlices
-from .project import Training, digest, progress
+from .support import digest, progress
 
 CODE = digest(torch.__version__, *(Path(file).read_bytes() for file in (__file__, models.__file__)))
 """Digest of the code that decides what a fit finds, as it was imported."""
+
+
+@dataclass(frozen=True)
+class Training:
+    """How one network is fitted (`training.fit`)."""
+
+    epochs: int
+    learning_rate: float
+    batch_size: int = 32
+    weight_decay: float = 1e-2
+    any_contrast: bool = False  # random intensity curves, where pretraining and target differ in sequence
+    bf16: bool = False  # bfloat16 autocast where the processor has it; slower than float32 for depthwise convolutions
 
 
 def device() -> torch.device:

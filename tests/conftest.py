@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from radiogen_utils.project import project_root
+from radiogen_utils.support import project_root
 
 REAL_DATA = project_root() / "../shared/data"
 
@@ -81,7 +81,7 @@ def real_archive() -> Path:
 @pytest.fixture(scope="session")
 def real_cohort(real_archive):
     """The real archive, opened."""
-    from radiogen_utils.data import open_cohort
+    from radiogen_utils.data.cohort import open_cohort
 
     return open_cohort(real_archive)
 

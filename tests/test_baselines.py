@@ -7,10 +7,10 @@ import torch
 from sklearn.metrics import roc_auc_score
 
 from radiogen_utils import baselines, models, training
+from radiogen_utils.course.settings import PROFILES
 from radiogen_utils.cross_validation import PREDICTION_COLUMNS, Arm, assign_folds
-from radiogen_utils.data import open_cohort
+from radiogen_utils.data.cohort import open_cohort
 from radiogen_utils.patches import build_patches
-from radiogen_utils.project import PROFILES
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from radiogen_utils.project import project_root
+from radiogen_utils.support import project_root
 
 SCRIPT = project_root() / "benchmarks" / "run.py"
 
@@ -49,9 +49,9 @@ def test_sections_print_their_result_as_json(section, tiny_cohort):
 
 
 def test_the_ablation_scores_the_held_out_patients_of_an_inner_fold():
-    from .test_cross_validation import QUICK, cohort
-
     from radiogen_utils.cross_validation import assign_folds
+
+    from .test_cross_validation import QUICK, cohort
 
     ablation = load("ablation")
     data = cohort(n_patients=20, effect=1)

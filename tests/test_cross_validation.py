@@ -14,10 +14,12 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from radiogen_utils import cross_validation, models, training
-from radiogen_utils.archive import CohortError
-from radiogen_utils.data import SEQUENCES
+from radiogen_utils.cross_validation import SchedulerError
+from radiogen_utils.data.archive import CohortError
+from radiogen_utils.data.cohort import SEQUENCES
 from radiogen_utils.patches import Patches
-from radiogen_utils.project import FolderInUse, SchedulerError, Training, exclusive
+from radiogen_utils.support import FolderInUse, exclusive
+from radiogen_utils.training import Training
 
 QUICK = Training(epochs=3, learning_rate=3e-3, batch_size=16)
 
@@ -220,7 +222,7 @@ def test_a_killed_run_continues_and_ends_as_if_it_had_not_been(tmp_path):
 def test_the_second_run_in_a_folder_says_so_and_harms_nothing(tmp_path):
     data = cohort(n_patients=8)
     holder = (
-        "import sys, time; from pathlib import Path; from radiogen_utils.project import exclusive\n"
+        "import sys, time; from pathlib import Path; from radiogen_utils.support import exclusive\n"
         "with exclusive(Path(sys.argv[1])): print('in', flush=True); time.sleep(600)"
     )
     first = subprocess.Popen([sys.executable, "-c", holder, str(tmp_path)], stdout=subprocess.PIPE, text=True)

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import auc, roc_auc_score
 
-from radiogen_utils import evaluation, published
+from radiogen_utils import article, evaluation
 
 
 @pytest.fixture
@@ -17,14 +17,14 @@ def scores():
 
 
 def test_the_published_points_have_the_published_area():
-    assert auc(*published.ROC.T) == pytest.approx(0.7297, abs=5e-5)  # four decimals are given
-    assert len(published.ROC) == 30 and published.ROC[-1].tolist() == [1, 1]
+    assert auc(*article.ROC.T) == pytest.approx(0.7297, abs=5e-5)  # four decimals are given
+    assert len(article.ROC) == 30 and article.ROC[-1].tolist() == [1, 1]
 
 
 def test_published_points_equal_the_shared_ones(real_archive):
     table = pd.read_csv(real_archive.parent.parent / "published" / "roc_vertices.csv")
-    expected = table / [published.NEGATIVES, published.POSITIVES]
-    np.testing.assert_allclose(published.ROC, expected)
+    expected = table / [article.NEGATIVES, article.POSITIVES]
+    np.testing.assert_allclose(article.ROC, expected)
 
 
 def test_auc_of_a_hand_computed_case():
@@ -177,11 +177,11 @@ def test_arms_on_other_patients_are_not_compared(scores):
 
 def test_sensitivity_of_the_published_curve():
     """A patient for each step of the published curve: its corners are read back."""
-    steps = np.rint(np.diff(published.ROC * [published.NEGATIVES, published.POSITIVES], axis=0, prepend=0)).astype(int)
+    steps = np.rint(np.diff(article.ROC * [article.NEGATIVES, article.POSITIVES], axis=0, prepend=0)).astype(int)
     rows = [(label, -i) for i, step in enumerate(steps) for label, n in ((0, step[0]), (1, step[1])) for _ in range(n)]
     y, score = map(np.array, zip(*rows))
-    for false in published.ROC[[5, 15, 25], 0]:
-        at_corner = published.ROC[np.isclose(published.ROC[:, 0], false), 1]
+    for false in article.ROC[[5, 15, 25], 0]:
+        at_corner = article.ROC[np.isclose(article.ROC[:, 0], false), 1]
         found, low, high = evaluation.sensitivity_at(y, score, 1 - false, n_resamples=50)
         assert at_corner.min() - 1e-9 <= found <= at_corner.max() + 1e-9 and low <= found <= high
     with pytest.raises(ValueError, match="not in"):

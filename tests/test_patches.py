@@ -7,9 +7,9 @@ import pytest
 from PIL import Image
 
 from radiogen_utils import patches
-from radiogen_utils.archive import CohortError
-from radiogen_utils.data import SEQUENCES, open_cohort
-from radiogen_utils.published import FIGURE1
+from radiogen_utils.article import FIGURE1
+from radiogen_utils.data.archive import CohortError
+from radiogen_utils.data.cohort import SEQUENCES, open_cohort
 
 
 def naive_patch(image, mask, size):

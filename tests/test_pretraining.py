@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from radiogen_utils import models, pretraining, training
-from radiogen_utils.archive import CohortError
-from radiogen_utils.project import Training
+from radiogen_utils.data.archive import CohortError
+from radiogen_utils.training import Training
 
 
 def write_pngs(folder, cases=6, heights=(62, 77)):

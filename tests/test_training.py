@@ -7,7 +7,7 @@ import torch
 from sklearn.metrics import roc_auc_score
 
 from radiogen_utils import models, training
-from radiogen_utils.project import Training
+from radiogen_utils.training import Training
 
 QUICK = Training(epochs=3, learning_rate=3e-3, batch_size=16)
 

@@ -1,4 +1,4 @@
-"""`released`: results that come with the course are read for the settings and patches they are of, and for no others."""
+"""`precomputed`: results that come with the course are read for the settings and patches they are of, and for no others."""
 
 import json
 from dataclasses import asdict, replace
@@ -7,9 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from radiogen_utils import evaluation, patches, released
+from radiogen_utils import evaluation, patches
+from radiogen_utils.course import precomputed
+from radiogen_utils.course.settings import PROFILES, Planned
 from radiogen_utils.cross_validation import PREDICTION_COLUMNS
-from radiogen_utils.project import PROFILES, Planned
 
 PAPER = PROFILES["paper"]
 PRETRAINING = {"data": "digest of the slices"}
@@ -52,14 +53,14 @@ def folder(data, tmp_path):
 
 
 def test_the_same_settings_get_everything(data, folder):
-    found = released.matching(PAPER, data, PRETRAINING, folder)
+    found = precomputed.matching(PAPER, data, PRETRAINING, folder)
     pd.testing.assert_frame_equal(found.predictions, pd.read_csv(folder / "predictions.csv"))
     assert len(found.permutations) == 2 * PAPER.permutations + PAPER.network_permutations and found.commit == "abc"
 
 
 def test_who_asks_for_less_gets_less(data, folder):
     standard = PROFILES["standard"]
-    found = released.matching(standard, data, PRETRAINING, folder)
+    found = precomputed.matching(standard, data, PRETRAINING, folder)
     counts = found.predictions.groupby(["arm", "backbone"]).size()
     assert (counts == len(data.labels)).all() and set(counts.index.get_level_values("arm")) == {
         "scratch",
@@ -71,7 +72,7 @@ def test_who_asks_for_less_gets_less(data, folder):
     }
     assert len(found.permutations) == 2 * standard.permutations + standard.network_permutations
     two = replace(standard, repeats=2, networks=(Planned("compact", ("post-contrast",), 3),), permutations=7)
-    found = released.matching(two, data, PRETRAINING, folder)
+    found = precomputed.matching(two, data, PRETRAINING, folder)
     repeats = found.predictions.groupby("arm").repeat.nunique()
     assert repeats["gbm-post-contrast"] == 3 and repeats["image features"] == 2 and "gbm" not in repeats
     assert len(found.permutations) == 14
@@ -91,18 +92,18 @@ def test_who_asks_for_less_gets_less(data, folder):
     ],
 )
 def test_other_settings_get_nothing(data, folder, changes):
-    assert released.matching(replace(PAPER, **changes), data, PRETRAINING, folder) is None
+    assert precomputed.matching(replace(PAPER, **changes), data, PRETRAINING, folder) is None
 
 
 def test_other_patches_labels_or_pretraining_get_nothing(data, folder):
     other = replace(data, images=255 - data.images)
-    assert released.matching(PAPER, other, PRETRAINING, folder) is None
-    assert released.matching(PAPER, data.permuted(0), PRETRAINING, folder) is None
-    assert released.matching(PAPER, data, {"data": "other slices"}, folder) is None
-    assert released.matching(PAPER, replace(data, digest="a larger archive"), PRETRAINING, folder) is not None
+    assert precomputed.matching(PAPER, other, PRETRAINING, folder) is None
+    assert precomputed.matching(PAPER, data.permuted(0), PRETRAINING, folder) is None
+    assert precomputed.matching(PAPER, data, {"data": "other slices"}, folder) is None
+    assert precomputed.matching(PAPER, replace(data, digest="a larger archive"), PRETRAINING, folder) is not None
 
 
 def test_nothing_there_is_no_error(data, folder, tmp_path):
-    assert released.matching(PAPER, data, PRETRAINING, tmp_path / "nowhere") is None
+    assert precomputed.matching(PAPER, data, PRETRAINING, tmp_path / "nowhere") is None
     (folder / "results.json").write_text(json.dumps({"run": {"settings": {"folds": 10}}}))
-    assert released.matching(PAPER, data, PRETRAINING, folder) is None
+    assert precomputed.matching(PAPER, data, PRETRAINING, folder) is None

@@ -9,15 +9,16 @@ import nbformat
 import pandas as pd
 import pytest
 
-from radiogen_utils import __main__ as command
-from radiogen_utils import evaluation, report
-from radiogen_utils.project import Run, project_root
+from radiogen_utils import evaluation
+from radiogen_utils.course import command_line, publishing, report, runner
+from radiogen_utils.course.run_folder import Run
+from radiogen_utils.support import project_root
 
 
 @pytest.fixture
 def course(tmp_path, monkeypatch):
     """Function that makes a course of tiny notebooks from {name: (source, promised files)}."""
-    monkeypatch.setattr(command, "NOTEBOOKS", tmp_path / "notebooks")
+    monkeypatch.setattr(runner, "NOTEBOOKS", tmp_path / "notebooks")
     (tmp_path / "notebooks").mkdir()
 
     def make(cells: dict):
@@ -38,13 +39,13 @@ def course(tmp_path, monkeypatch):
 
 def error(*arguments) -> str:
     with pytest.raises(SystemExit) as stopped:
-        command.main(list(map(str, arguments)))
+        command_line.main(list(map(str, arguments)))
     return str(stopped.value.code)
 
 
 def test_help_is_worth_reading(capsys):
     with pytest.raises(SystemExit):
-        command.main(["run", "--help"])
+        command_line.main(["run", "--help"])
     text = capsys.readouterr().out
     for word in ("--data", "--pretraining", "--profile", "smoke", "--only", "Decathlon", "examples"):
         assert word in text
@@ -52,7 +53,7 @@ def test_help_is_worth_reading(capsys):
 
 def test_unknown_profile_notebook_and_parameter_name_the_valid_ones(tmp_path, capsys):
     with pytest.raises(SystemExit):
-        command.main(["run", "--profile", "quick"])
+        command_line.main(["run", "--profile", "quick"])
     assert "smoke" in capsys.readouterr().err
     assert "05_roc" in error("run", "--only", "08", "--out", tmp_path)
     assert "--data" in error("run", "--out", tmp_path, "-p", "data=phantom")
@@ -69,14 +70,14 @@ def test_data_that_are_not_there_are_told_before_anything_runs(tmp_path):
 
 
 def test_every_notebook_declares_the_common_parameters_and_what_it_writes():
-    declared = command.parameters_of(list(command.notebooks().values()))
+    declared = runner.parameters_of(list(runner.notebooks().values()))
     assert len(declared) == 7
     for path, names in declared.items():
         assert {"profile", "out"} <= names
         assert nbformat.read(path, as_version=4).metadata["radiogen"]["writes"]
 
 
-@pytest.mark.parametrize("path", command.notebooks().values(), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", runner.notebooks().values(), ids=lambda path: path.stem)
 def test_notebooks_are_committed_without_outputs(path):
     for cell in nbformat.read(path, as_version=4).cells:
         if cell.cell_type == "code":
@@ -102,7 +103,7 @@ def test_a_notebook_alone_says_what_to_run_first(number, first, tmp_path):
 
 def test_parameters_reach_the_notebook_and_its_prints_the_screen(course, capfd):
     out = course({"01_a": ("print('profile', profile); open(f'{out}/a.txt', 'w').close()", ["a.txt"])})
-    command.main(["run", "--profile", "paper", "--out", str(out)])
+    command_line.main(["run", "--profile", "paper", "--out", str(out)])
     assert "profile paper" in capfd.readouterr().out
     assert (out / "a.txt").exists() and json.loads((out / "results.json").read_text())["seconds"]["01_a"] > 0
 
@@ -129,17 +130,15 @@ def test_verify_lists_all_problems_and_fails(tiny_cohort, capsys):
         mask.unlink()
     assert error("verify", folder) == "2 problems"
     assert capsys.readouterr().out.count("image without mask") == 2
-    command.main(["verify", str(tiny_cohort(name="sound"))])
+    command_line.main(["verify", str(tiny_cohort(name="sound"))])
 
 
 def test_a_second_run_in_the_same_folder_says_so(course):
-    from radiogen_utils.project import exclusive
+    from radiogen_utils.support import exclusive
 
     out = course({"01_a": ("pass", [])})
     with exclusive(out):
-        script = (
-            f"from radiogen_utils import __main__ as c; c.main(['run', '--data', 'phantom', '--out', {str(out)!r}])"
-        )
+        script = f"from radiogen_utils.course.command_line import main; main(['run', '--data', 'phantom', '--out', {str(out)!r}])"
         second = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert second.returncode == 1 and "in use by another run" in second.stderr and "Traceback" not in second.stderr
 
@@ -179,11 +178,11 @@ def test_only_whole_runs_on_the_published_cohort_are_published(changes, profile,
     run = Run(tmp_path, profile)
     for section, values in SECTIONS.items():
         run.record(section, values | changes.get(section, {}))
-    assert reason in command.why_not_publish(run, complete)
+    assert reason in publishing.why_not_publish(run, complete)
 
 
 def test_a_whole_run_is_published(tmp_path, monkeypatch):
-    monkeypatch.setattr(command, "project_root", lambda: tmp_path)
+    monkeypatch.setattr(publishing, "project_root", lambda: tmp_path)
     monkeypatch.setattr(report, "results_table", lambda results: f"table of {results['roc']}\n")
     run = Run(tmp_path / "out", "paper")
     for section, values in SECTIONS.items():
@@ -195,7 +194,7 @@ def test_a_whole_run_is_published(tmp_path, monkeypatch):
     tables = {"predictions.csv", "permutations.csv", "results.md"}
     for name in {"figures/figure1.png", "figures/margins.png", "figures/clusterings.png"} | tables | networks:
         (run.folder / name).write_text(name)
-    command.publish(run, complete=True)
+    publishing.publish(run, complete=True)
     files = {str(file.relative_to(tmp_path / "figures")) for file in (tmp_path / "figures").rglob("*.*")}
     assert files == tables | {
         "figure1.png",
@@ -234,8 +233,8 @@ def test_readme_and_published_results_agree_with_the_predictions():
 
 
 def test_the_published_report_is_written_from_the_published_results_and_readme(tmp_path):
-    """Otherwise: .venv/bin/python -c 'from radiogen_utils.__main__ import *; write_report(Path("figures"))'"""
+    """Otherwise: .venv/bin/python -c 'from radiogen_utils.course.publishing import *; write_report(Path("figures"))'"""
     figures = project_root() / "figures"
     shutil.copy(figures / "results.json", tmp_path)
-    command.write_report(tmp_path)
+    publishing.write_report(tmp_path)
     assert (tmp_path / "results.md").read_text() == (figures / "results.md").read_text()

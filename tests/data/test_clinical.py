@@ -11,9 +11,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from radiogen_utils import clinical
-from radiogen_utils.clinical import MUTATIONS, SURVIVAL, mutations, survival
-from radiogen_utils.data import CohortError, open_cohort
+from radiogen_utils.data import clinical
+from radiogen_utils.data.archive import CohortError
+from radiogen_utils.data.clinical import MUTATIONS, SURVIVAL, mutations, survival
+from radiogen_utils.data.cohort import open_cohort
 
 GENES = "Grade,Case_ID,IDH1,TP53,IDH2\nLGG,TCGA-XX-0001,0,1,1\nLGG,TCGA-YY-0002,0,0,0\nLGG,TCGA-ZZ-0009,1,0,0\n"
 

@@ -25,13 +25,22 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from .project import digest
+from ..support import CourseError, digest
 
 _SLICE = re.compile(r"(?P<case>[^/_]+_[^/_]+_[^/_]+(?:_[^/]*)?)/(?P=case)_(?P<slice>\d+)(?P<mask>_mask)?\.tif")
 
 
-class CohortError(ValueError):
+class CohortError(CourseError, ValueError):
     """The cohort cannot be found or read: one line that names the file or patient and says what to do."""
+
+
+# In the project's data folder; the last is what a browser calls the download.
+_NAMES = ("lgg-mri-segmentation.zip", "kaggle_3m", "lgg-mri-segmentation", "archive.zip")
+
+
+def find_in(folder: Path) -> Path | None:
+    """The cohort that lies in a folder, as folder or zip; `None` if there is none."""
+    return next((folder / name for name in _NAMES if (folder / name).exists()), None)
 
 
 class Archive:
@@ -139,8 +148,8 @@ class Scan:
 
     Attributes:
         names: (case, slice) -> names of its image and its mask, in the order of patients and slices.
-        patients, slices: see `data.Cohort`.
-        manifest: see `data.manifest`.
+        patients, slices: see `cohort.Cohort`.
+        manifest: see `verification.manifest`.
         without_slices: patients in the table that have no slice, as in a partial archive.
         problems: one line each.
         visited: case -> what `visit` returned; without the cases that have a problem.
@@ -269,7 +278,7 @@ def _find_slices(archive, problems):
 
 
 def _read_case(archive, names, decode_images, visit):
-    """Tumour pixels of each slice, hash of the tumour-bearing files (`data.manifest`), problems, `visit`'s result."""
+    """Tumour pixels of each slice, hash of the tumour-bearing files (`verification.manifest`), problems, `visit`'s result."""
     pixels, hashed, problems, pairs = [], [], [], []
     for image_name, mask_name in names:
         mask, count = None, 0

@@ -3,6 +3,8 @@
 doi 10.1148/ryai.2019180050
 """
 
+from pathlib import Path
+
 import numpy as np
 
 AUC = {"gbm": (0.730, 0.605, 0.844), "scratch": (0.680, 0.538, 0.811), "natural": (0.640, 0.521, 0.763)}
@@ -11,72 +13,7 @@ AUC = {"gbm": (0.730, 0.605, 0.844), "scratch": (0.680, 0.538, 0.811), "natural"
 POSITIVES, NEGATIVES = 24, 86
 """Patients of cluster 2, and of the others."""
 
-_FALSE_POSITIVES = [
-    0,
-    1,
-    1,
-    6,
-    6,
-    11,
-    11,
-    13,
-    13,
-    15,
-    15,
-    17,
-    17,
-    19,
-    19,
-    21,
-    21,
-    35,
-    35,
-    46,
-    46,
-    54,
-    54,
-    56,
-    56,
-    59,
-    59,
-    84,
-    84,
-    86,
-]
-_TRUE_POSITIVES = [
-    0,
-    0,
-    2,
-    2,
-    9,
-    9,
-    10,
-    10,
-    11,
-    11,
-    14,
-    14,
-    15,
-    15,
-    16,
-    16,
-    17,
-    17,
-    18,
-    18,
-    19,
-    19,
-    21,
-    21,
-    22,
-    22,
-    23,
-    23,
-    24,
-    24,
-]
-
-ROC = np.column_stack([np.array(_FALSE_POSITIVES) / NEGATIVES, np.array(_TRUE_POSITIVES) / POSITIVES])
+ROC = np.loadtxt(Path(__file__).with_name("article_roc.csv"), delimiter=",", skiprows=1) / (NEGATIVES, POSITIVES)
 """(30, 2): false- and true-positive rate at the corners of the published curve (Figure 2), read off the vector file."""
 
 FIGURE1 = {

@@ -11,7 +11,7 @@ from scipy import ndimage
 from skimage.measure import perimeter
 from sklearn.metrics import roc_auc_score
 
-from radiogen_utils import phantom
+from radiogen_utils.phantom import cohort as phantom
 from radiogen_utils.phantom import write_cohort, write_glioblastoma
 
 N = 32

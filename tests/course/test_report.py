@@ -4,7 +4,7 @@ import copy
 
 import pytest
 
-from radiogen_utils import report
+from radiogen_utils.course import report
 
 
 def row(arm, backbone, auc):

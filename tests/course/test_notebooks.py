@@ -13,18 +13,19 @@ import pytest
 from PIL import Image
 from sklearn.metrics import roc_auc_score
 
-from radiogen_utils import __main__ as command
-from radiogen_utils import cross_validation, evaluation, models, patches, released
-from radiogen_utils.data import find_cohort
+from radiogen_utils import cross_validation, evaluation, models, patches
+from radiogen_utils.course import command_line, precomputed
+from radiogen_utils.course.run_folder import Run
+from radiogen_utils.course.settings import PROFILES
+from radiogen_utils.data.download import find_cohort
 from radiogen_utils.pretraining import find_slices
-from radiogen_utils.project import PROFILES, Run
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     """The run folder of `run --data phantom --profile smoke`."""
     out = tmp_path_factory.mktemp("smoke")
-    command.main(["run", "--data", "phantom", "--profile", "smoke", "--out", str(out), "--publish"])
+    command_line.main(["run", "--data", "phantom", "--profile", "smoke", "--out", str(out), "--publish"])
     return out
 
 
@@ -100,7 +101,7 @@ def test_smoke_auc_is_well_above_chance_and_results_match_predictions(run):
 def test_a_repeated_run_keeps_the_fits(run):
     fits = {file: file.stat().st_mtime_ns for file in (run / "fits").iterdir() if file.name != ".lock"}
     before = (run / "predictions.csv").read_bytes()
-    command.main(["run", "--data", "phantom", "--profile", "smoke", "--out", str(run)])
+    command_line.main(["run", "--data", "phantom", "--profile", "smoke", "--out", str(run)])
     assert {file: file.stat().st_mtime_ns for file in (run / "fits").iterdir() if file.name != ".lock"} == fits
     assert (run / "predictions.csv").read_bytes() == before
 
@@ -117,7 +118,7 @@ def test_a_killed_run_continues_on_a_cluster_to_the_same_predictions(run, cluste
     process.kill()
     process.wait()
     assert len(list(copy.glob("fits/*.npz"))) < 28 and not (copy / "predictions.csv").exists()
-    command.main([*arguments, "--scheduler", cluster.address])
+    command_line.main([*arguments, "--scheduler", cluster.address])
     assert (copy / "predictions.csv").read_bytes() == (run / "predictions.csv").read_bytes()
 
 
@@ -125,7 +126,7 @@ def test_a_killed_run_continues_on_a_cluster_to_the_same_predictions(run, cluste
 def test_without_slices_the_shipped_weights_are_used(run, tmp_path):
     shutil.copytree(run, tmp_path / "run", ignore=shutil.ignore_patterns("fits"))
     (tmp_path / "run" / "cohort.json").write_text(json.dumps({"path": "", "synthetic": False}))
-    command.main(["run", "--only", "03", "--profile", "smoke", "--out", str(tmp_path / "run")])
+    command_line.main(["run", "--only", "03", "--profile", "smoke", "--out", str(tmp_path / "run")])
     results = json.loads((tmp_path / "run" / "results.json").read_text())
     assert results["pretraining"]["source"] == "shipped weights"
     shipped = (models.WEIGHTS / "compact_gbm.safetensors").read_bytes()
@@ -139,7 +140,7 @@ def test_neither_deals_nor_institutions_are_needed(run, tmp_path):
         table = pd.read_csv(run / f"{name}.csv")
         kept = table[~table.arm.str.endswith(evaluation.LEFT_OUT)] if name == "predictions" else table[:0]
         kept.to_csv(tmp_path / "run" / f"{name}.csv", index=False)
-    command.main(["run", "--only", "05", "--profile", "smoke", "--out", str(tmp_path / "run")])
+    command_line.main(["run", "--only", "05", "--profile", "smoke", "--out", str(tmp_path / "run")])
     results = json.loads((tmp_path / "run" / "results.json").read_text())
     assert results["roc"]["permutations"] == results["roc"]["institution_left_out"] == []
     assert "dealt out anew" not in (tmp_path / "run" / "results.md").read_text()
@@ -151,7 +152,7 @@ def test_files_of_another_cohort_are_not_mixed(run, tmp_path):
     other.record("cohort", other.results()["cohort"] | {"digest": "of another cohort"})
     for number in ("04", "05", "06"):
         with pytest.raises(SystemExit, match="files of another cohort"):
-            command.main(["run", "--only", number, "--profile", "smoke", "--out", str(other.folder)])
+            command_line.main(["run", "--only", number, "--profile", "smoke", "--out", str(other.folder)])
 
 
 def test_without_any_effect_the_auc_is_one_half(tmp_path):
@@ -166,17 +167,17 @@ def test_without_any_effect_the_auc_is_one_half(tmp_path):
 
 def test_a_reader_gets_the_true_figures_without_training(real_archive, tmp_path):
     """The whole of profile `paper` on the real cohort, from the scores and networks that come with the course."""
-    shipped = json.loads((released.FOLDER / "results.json").read_text())
+    shipped = json.loads((precomputed.FOLDER / "results.json").read_text())
     # Otherwise this would train for hours.
     assert shipped["run"]["settings"] == json.loads(json.dumps(asdict(PROFILES["paper"]))), "run profile paper anew"
     chosen = ["01", "02", "03", "04", "05", "06"]
     arguments = ["--only", *chosen, "--profile", "paper", "--data", str(real_archive), "--out", str(tmp_path)]
-    command.main(["run", *arguments])
+    command_line.main(["run", *arguments])
     results = json.loads((tmp_path / "results.json").read_text())
     assert results["training"]["released"] == shipped["run"]["commit"] and not (tmp_path / "fits").exists()
     # Read from text, the last digits may differ.
     for name in ("predictions.csv", "permutations.csv"):
-        pd.testing.assert_frame_equal(pd.read_csv(tmp_path / name), pd.read_csv(released.FOLDER / name))
+        pd.testing.assert_frame_equal(pd.read_csv(tmp_path / name), pd.read_csv(precomputed.FOLDER / name))
     assert results["roc"]["reproduced"] == shipped["roc"]["reproduced"]
     for own, theirs in zip(results["heatmaps"]["summaries"], shipped["heatmaps"]["summaries"], strict=True):
         # Another processor adds in another order; a patient whose map is empty but for rounding may then come or go.

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from .evaluation import split_arm
-from .patches import Patches
-from .project import Profile, project_root
+from ..evaluation import split_arm
+from ..patches import Patches
+from ..support import project_root
+from .settings import Profile
 
 FOLDER = project_root() / "figures"
 NETWORKS = "networks"

@@ -2,8 +2,8 @@
 
 import re
 
-from .figures import INPUTS, NAMES
-from .evaluation import FROZEN, split_arm
+from ..evaluation import FROZEN, split_arm
+from ..figures import INPUTS, NAMES
 
 
 def markdown_table(header: list[str], rows: list[list]) -> str:

@@ -14,8 +14,11 @@ import requests
 import tifffile
 from PIL import Image
 
-from radiogen_utils import data
-from radiogen_utils.data import CohortError, find_cohort, open_cohort, verify
+from radiogen_utils.data import download, verification
+from radiogen_utils.data.archive import CohortError
+from radiogen_utils.data.cohort import open_cohort
+from radiogen_utils.data.download import find_cohort
+from radiogen_utils.data.verification import verify
 
 FIRST = "TCGA_XX_0001_20000101/TCGA_XX_0001_20000101"
 
@@ -307,9 +310,9 @@ def test_path_that_holds_no_cohort(tiny_cohort, zip_of, tmp_path, opened_by):
 def public_cohort(tiny_cohort, tmp_path, monkeypatch):
     """A tiny cohort that stands for the public archive: the manifest is its own."""
     folder = tiny_cohort()
-    data.manifest(folder).to_csv(tmp_path / "manifest.csv")
-    monkeypatch.setattr(data, "MANIFEST", tmp_path / "manifest.csv")
-    monkeypatch.setattr(data, "PUBLIC_SLICES", 12)
+    verification.manifest(folder).to_csv(tmp_path / "manifest.csv")
+    monkeypatch.setattr(verification, "MANIFEST", tmp_path / "manifest.csv")
+    monkeypatch.setattr(verification, "PUBLIC_SLICES", 12)
     return folder
 
 
@@ -367,7 +370,7 @@ def test_verify_own_and_phantom(tiny_cohort):
 @pytest.fixture
 def empty_project(tmp_path, monkeypatch):
     """A project without data and a kagglehub without cache."""
-    monkeypatch.setattr(data, "project_root", lambda: tmp_path / "project")
+    monkeypatch.setattr(download, "project_root", lambda: tmp_path / "project")
     monkeypatch.setenv("KAGGLEHUB_CACHE", str(tmp_path / "kagglehub"))
     (tmp_path / "project").mkdir()
     return tmp_path / "project"
@@ -429,13 +432,13 @@ def test_phantom_is_written_once_for_each_kind(empty_project, quick_phantom):
     assert first.name.startswith("phantom-12-0-")
 
 
-@pytest.mark.parametrize("module", ["anatomy", "phantom"])
+@pytest.mark.parametrize("module", ["anatomy", "cohort"])
 def test_phantom_is_written_again_after_its_source_has_changed(
     empty_project, quick_phantom, monkeypatch, tmp_path, module
 ):
     first = find_cohort("phantom", 12)
     (tmp_path / "changed.py").write_text("# another program\n")
-    monkeypatch.setattr(f"radiogen_utils.{module}.__file__", str(tmp_path / "changed.py"))
+    monkeypatch.setattr(f"radiogen_utils.phantom.{module}.__file__", str(tmp_path / "changed.py"))
     assert find_cohort("phantom", 12) != first
     assert len(quick_phantom) == 2
 
@@ -471,7 +474,7 @@ def kaggle(empty_project, public_cohort, monkeypatch):
         return str(folder)
 
     monkeypatch.setattr(kagglehub, "dataset_download", dataset_download)
-    monkeypatch.setattr(data, "check_reachable", lambda url: None)
+    monkeypatch.setattr(download, "check_reachable", lambda url: None)
     return asked
 
 
@@ -513,8 +516,8 @@ def test_real_archive_is_partial_and_unchanged(real_archive):
 
 
 def test_manifest_is_that_of_the_real_archive(real_archive):
-    public = data.manifest_of_public_archive()
-    pd.testing.assert_frame_equal(data.manifest(real_archive), public)
+    public = verification.manifest_of_public_archive()
+    pd.testing.assert_frame_equal(verification.manifest(real_archive), public)
     assert len(public) == 110 and public.tumour_slices.sum() == 1373
 
 
@@ -540,7 +543,7 @@ def test_real_missing_sequences_are_copies_of_flair(real_cohort):
 
 
 def test_the_fingerprint_changes_with_any_file_of_a_folder_or_zip(tiny_cohort, zip_of):
-    from radiogen_utils.archive import Archive
+    from radiogen_utils.data.archive import Archive
 
     folder = tiny_cohort()
     found = [(Archive(folder).fingerprint(), Archive(zip_of(folder)).fingerprint())]

@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 import requests
 
+from ..support import project_root, write_atomically
 from .archive import CohortError
-from .data import Cohort, check_reachable
-from .project import project_root, write_atomically
+from .cohort import Cohort
+from .download import check_reachable
 
 TIMEOUT = (10, 30)  # seconds to connect, and between two packets
 

@@ -1,0 +1,107 @@
+"""The command line: run the course's notebooks, or verify a cohort."""
+
+import argparse
+from pathlib import Path
+
+from ..data.verification import verify as verify_cohort
+from ..support import CourseError
+from .runner import run
+from .settings import PROFILES
+
+EPILOG = """\
+examples:
+  python -m radiogen_utils run                                   the public archive, downloaded when needed
+  python -m radiogen_utils run --data lgg-mri-segmentation.zip   an archive or folder of your own
+  python -m radiogen_utils run --data phantom --profile smoke    everything on synthetic data, in minutes
+  python -m radiogen_utils run --only 05                         one notebook, on what a former run left
+  python -m radiogen_utils verify lgg-mri-segmentation.zip       check an archive against the published cohort
+
+A run leaves in its folder: notebooks/ (executed), figures/, predictions.csv (out-of-fold scores), results.json (every
+number, with commit, settings, versions and the data's digest) and, once all notebooks are through, results.md. On the
+published cohort scores and networks that come with the course are read; --train computes them, and repeated, keeps the
+fits that are there.
+"""
+
+
+def verify(options: argparse.Namespace) -> None:
+    """Print all that is wrong with a cohort; exit status 1 if anything is."""
+    found = verify_cohort(Path(options.path).expanduser())
+    for problem in found.problems:
+        print(problem)
+    print(found.summary)
+    if found.problems:
+        raise SystemExit(f"{len(found.problems)} problem{'s' * (len(found.problems) > 1)}")
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, separator, value = text.partition("=")
+    if not separator:
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE")
+    return name, int(value) if value.lstrip("-").isdigit() else value
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line's grammar."""
+    main_parser = argparse.ArgumentParser(
+        prog="python -m radiogen_utils",
+        description="Deep radiogenomics of lower-grade gliomas: run the course, or verify its data.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = main_parser.add_subparsers(dest="command", required=True, metavar="{run,verify}")
+    runner = commands.add_parser(
+        "run", help="execute the notebooks", epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    runner.set_defaults(call=run)
+    runner.add_argument(
+        "--data",
+        default="auto",
+        metavar="auto|phantom|phantom-null|PATH",
+        help="the cohort: a folder or zip; the synthetic phantom, or its variant without any effect; auto (default): an "
+        "archive already downloaded, else the Kaggle download, else the phantom",
+    )
+    runner.add_argument(
+        "--pretraining",
+        default="auto",
+        metavar="auto|phantom|PATH",
+        help="glioblastoma slices to pretrain on: images/ and labels/ in a folder or zip, or the Decathlon's "
+        "Task01_BrainTumour folder; auto (default): slices in data/, else the weights that come with the project",
+    )
+    runner.add_argument(
+        "--profile", default="standard", choices=PROFILES, help="how much to compute (default: standard)"
+    )
+    runner.add_argument("--out", metavar="DIR", help="run folder (default: runs/PROFILE in the project)")
+    runner.add_argument("--only", nargs="+", metavar="NOTEBOOK", help="notebooks to run, by number (05) or name")
+    runner.add_argument(
+        "-p",
+        "--parameter",
+        type=_pair,
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="set another parameter of the notebooks, e.g. column=RNASeqCluster",
+    )
+    runner.add_argument(
+        "--scheduler",
+        default="",
+        metavar="tcp://HOST:PORT",
+        help="give the fits to the workers of this Dask scheduler (default: the cores or the GPU of this machine)",
+    )
+    runner.add_argument(
+        "--train", action="store_true", help="train, even where scores for these settings come with the course"
+    )
+    runner.add_argument("--publish", action="store_true", help="refresh figures/ after a whole run on the real cohort")
+    verifier = commands.add_parser("verify", help="check a cohort against the published one")
+    verifier.set_defaults(call=verify)
+    verifier.add_argument("path", metavar="PATH", help="folder or zip")
+    return main_parser
+
+
+def main(arguments: list[str] | None = None) -> None:
+    options = parser().parse_args(arguments)
+    try:
+        options.call(options)
+    except (CourseError, OSError) as error:  # an OSError names its file: a full disk, a folder without permission
+        raise SystemExit(f"error: {error}") from None
+    except KeyboardInterrupt:
+        raise SystemExit("interrupted; run the same command again to continue") from None

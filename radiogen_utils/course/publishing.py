@@ -1,0 +1,69 @@
+"""Write the report of a run, and copy a whole run on the published cohort to `figures/`."""
+
+import json
+import shutil
+from pathlib import Path
+
+from ..models import WEIGHTS
+from ..support import project_root
+from . import precomputed, report
+from .run_folder import Run
+
+RESULTS_MARK = "<!-- results -->", "<!-- /results -->"
+
+
+def write_report(folder: Path) -> None:
+    """Leave results.md, what all notebooks found, beside results.json."""
+    ablation = project_root() / "benchmarks" / "ablation.json"
+    rows = json.loads(ablation.read_text()) if ablation.exists() else []
+    results = json.loads((folder / "results.json").read_text())
+    (folder / "results.md").write_text(report.report(results, (project_root() / "README.md").read_text(), rows))
+
+
+def why_not_publish(out: Run, complete: bool) -> str | None:
+    """Why a run must not replace the published figures; `None` if nothing speaks against it."""
+    if not complete:
+        return "only some notebooks were run"
+    if out.profile_name != "paper":
+        return "only profile paper is published"
+    results = out.results()
+    if results["training"]["released"]:
+        return "its scores were read from there; --train computes them"
+    cohort, label = results["cohort"], results["patches"]
+    if cohort["synthetic"] or results["pretraining"]["source"] == "phantom":
+        return "the data are a synthetic phantom"
+    if cohort["status"] not in ("complete", "partial") or cohort["problems"]:
+        return "the data are not the published cohort, or not all of its tumour-bearing slices"
+    if (label["column"], label["positive"]) != ("COCCluster", 2):
+        return "the label is not the published one"
+    return None
+
+
+def publish(out: Run, complete: bool) -> None:
+    """Copy a whole run on real data to the published `figures/`, and newly trained weights to the package."""
+    reason = why_not_publish(out, complete)
+    if reason:
+        print(f"figures/ left as it is: {reason}")
+        return
+    results = out.results()
+    target = project_root() / "figures"
+    target.mkdir(exist_ok=True)
+    names = ("predictions.csv", "permutations.csv", "results.json", "results.md")
+    for file in (
+        *sorted(out.figures.glob("figure*.png")),
+        out.figures / "clusterings.png",
+        *map(out.folder.joinpath, names),
+    ):
+        shutil.copy(file, target)
+    (target / precomputed.NETWORKS).mkdir(exist_ok=True)
+    for file in out.folder.glob("fits/gbm-compact-r0-f*.safetensors"):
+        shutil.copy(file, target / precomputed.NETWORKS)
+    if results["pretraining"]["source"] == "slices":
+        WEIGHTS.mkdir(exist_ok=True)
+        for name in ("compact_gbm.safetensors", "compact_gbm.json"):
+            shutil.copy(out.folder / name, WEIGHTS)
+    readme = project_root() / "README.md"
+    before, _, rest = readme.read_text().partition(RESULTS_MARK[0])
+    after = rest.partition(RESULTS_MARK[1])[2]
+    readme.write_text(f"{before}{RESULTS_MARK[0]}\n{report.results_table(results)}{RESULTS_MARK[1]}{after}")
+    print(f"published: {target} and the table of README.md")

@@ -1,0 +1,89 @@
+"""The run profiles: every setting that decides how long a run takes or what it finds."""
+
+from dataclasses import dataclass, replace
+
+from ..training import Training
+
+
+@dataclass(frozen=True)
+class Planned:
+    """Networks to be cross-validated: every initialisation that the backbone has, on some sequences, some times."""
+
+    backbone: str
+    sequences: tuple[str, ...]
+    repeats: int
+
+
+@dataclass(frozen=True)
+class Profile:
+    """All settings of a run; `PROFILES` holds the three that the course offers.
+
+    `repeats` is for the simple models. `permutations` are those of a simple model, `network_permutations` those of the
+    compact network.
+    """
+
+    folds: int
+    repeats: int
+    seed: int
+    networks: tuple[Planned, ...]
+    permutations: int
+    network_permutations: int
+    compact: Training
+    imagenet: Training
+    pretraining: Training
+    imagenet_pretraining: Training
+    patches_per_slice: int
+    phantom_patients: int
+    phantom_cases: int
+
+
+_FLAIR, _POST, _ALL = ("FLAIR",), ("post-contrast",), ("pre-contrast", "FLAIR", "post-contrast")
+
+_STANDARD = Profile(
+    folds=10,
+    repeats=1,
+    seed=0,
+    networks=(Planned("compact", _FLAIR, 1), Planned("efficientnet_lite0", _FLAIR, 1)),
+    permutations=0,
+    network_permutations=0,
+    compact=Training(epochs=12, learning_rate=1e-3, bf16=True),
+    imagenet=Training(epochs=5, learning_rate=3e-4),
+    pretraining=Training(epochs=16, learning_rate=1e-3, batch_size=64, any_contrast=True, bf16=True),
+    imagenet_pretraining=Training(epochs=12, learning_rate=1e-3, batch_size=64, any_contrast=True),
+    patches_per_slice=4,
+    phantom_patients=110,
+    phantom_cases=200,
+)
+
+PROFILES = {
+    # Continuous integration: the phantom, every step, minutes on two cores.
+    "smoke": replace(
+        _STANDARD,
+        folds=4,
+        networks=(*_STANDARD.networks, Planned("compact", _POST, 1)),
+        permutations=4,
+        network_permutations=2,
+        compact=Training(epochs=12, learning_rate=1e-3, bf16=True),
+        imagenet=Training(epochs=2, learning_rate=1e-3),
+        imagenet_pretraining=Training(epochs=1, learning_rate=1e-3, batch_size=64, any_contrast=True),
+        patches_per_slice=2,
+        phantom_patients=40,
+        phantom_cases=40,
+    ),
+    # The default: the paper's figures from the real archive in one sitting.
+    "standard": _STANDARD,
+    # The protocol's repeats.
+    "paper": replace(
+        _STANDARD,
+        repeats=5,
+        networks=(
+            Planned("compact", _FLAIR, 5),
+            Planned("compact", _ALL, 5),
+            Planned("compact", _POST, 5),
+            Planned("efficientnet_lite0", _FLAIR, 3),
+            Planned("efficientnet_lite0", _ALL, 1),
+        ),
+        permutations=200,
+        network_permutations=19,
+    ),
+}

@@ -1,0 +1,1 @@
+"""The lower-grade glioma cohort: its files, download, verification and clinical tables."""
