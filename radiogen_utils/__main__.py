@@ -1,9 +1,12 @@
 """Starts the command line."""
 
 import importlib.util
+import os
 
 if importlib.util.find_spec("papermill") is None:
     raise SystemExit("the requirements are not installed here: run `make figures`, which sets the environment up")
+
+os.environ["MPLBACKEND"] = "agg"  # before Matplotlib, which stops at a name that it does not know
 
 from .course.command_line import main
 

@@ -9,6 +9,8 @@ on the tumour, and a network that averages over positions, as ours do, cannot kn
 import io
 import re
 import zipfile
+import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,11 +18,13 @@ import nibabel
 import numpy as np
 import pandas as pd
 import torch
+from nibabel.filebasedimages import ImageFileError
+from nibabel.spatialimages import HeaderDataError
 from PIL import Image
 from torch.nn import functional
 
 from .data.archive import CohortError
-from .data.download import keep_phantom
+from .data.download import fetch_archive, keep_phantom
 from .patches import PATCH_SIZE, crop
 from .support import progress, project_root
 
@@ -30,13 +34,20 @@ SPACING = 2
 """Millimetres a pixel of these slices; the LGG cohort has about 1, so patches are enlarged by this factor."""
 HEIGHTS = (46, 62, 77, 93, 108, 124)
 """Axial slices taken from a Decathlon volume of 155: every tenth of its height from 0.3 to 0.8."""
-T1GD = 2
-"""Position of the post-contrast T1 among the Decathlon's four channels (FLAIR, T1w, T1gd, T2w)."""
+DECATHLON_SEQUENCES = ("FLAIR", "T1w", "T1gd", "T2w")
+"""The channels of a Decathlon volume, in order; the PNG slices hold T1gd alone."""
+TASK01 = {
+    "url": "https://msd-for-monai.s3-us-west-2.amazonaws.com/Task01_BrainTumour.tar",
+    "md5": "240a19d752f0d9e9101544901065d872",  # as in MONAI's DecathlonDataset
+    "size": 7.1e9,
+    "name": "Task01_BrainTumour",
+}
+"""The Decathlon's glioma task, for `download.fetch_archive`: 7.1 GB, CC BY-SA 4.0."""
 
 
 @dataclass(frozen=True)
 class GliomaSlices:
-    """Axial T1-Gd slices with tissue labels; one row of each member is one slice.
+    """Axial slices of one sequence with tissue labels; one row of each member is one slice.
 
     Attributes:
         images: (N, 120, 120) uint8, skull-stripped.
@@ -53,11 +64,15 @@ def find_slices(where: str = "auto", n_phantom_cases: int = 200, seed: int = 0) 
     """Where the glioblastoma slices are.
 
     Args:
-        where: a path; `phantom` for the synthetic set; `auto` for `data/` in the project, where
-            `msd-brain-t1gd-slices(.zip)` or the Decathlon's `Task01_BrainTumour` may lie.
+        where: a path; `phantom` for the synthetic set; `download` for the Decathlon's `Task01_BrainTumour`, fetched into
+            `data/` where it is missing; `auto` for `data/` in the project, where that folder or
+            `msd-brain-t1gd-slices(.zip)` may lie.
 
     Returns:
         The path, or `None` when `auto` finds none: then the weights that the project ships are used.
+
+    Raises:
+        CohortError: nothing at that path, or the download failed.
     """
     data = project_root() / "data"
     if where == "phantom":
@@ -65,6 +80,8 @@ def find_slices(where: str = "auto", n_phantom_cases: int = 200, seed: int = 0) 
 
         name = f"phantom-glioblastoma-{n_phantom_cases}-{seed}"
         return keep_phantom(name, lambda folder: phantom.write_glioblastoma(folder, n_phantom_cases, seed))
+    if where == "download":
+        return fetch_archive(**TASK01)
     if where == "auto":
         names = ("msd-brain-t1gd-slices", "msd-brain-t1gd-slices.zip", "Task01_BrainTumour")
         return next((data / name for name in names if (data / name).exists()), None)
@@ -75,14 +92,22 @@ def find_slices(where: str = "auto", n_phantom_cases: int = 200, seed: int = 0) 
     return path
 
 
-def open_slices(path: Path) -> GliomaSlices:
+def open_slices(path: Path, sequence: str = "T1gd") -> GliomaSlices:
     """Read `images/` and `labels/` PNG pairs from a folder or a zip, or the Decathlon's NIfTI folder.
 
+    Args:
+        sequence: one of `DECATHLON_SEQUENCES`; PNG slices are T1gd.
+
     Raises:
-        CohortError: neither layout is there, a label is missing or has another size or an unknown value.
+        CohortError: neither layout is there, or not that sequence; a file cannot be read; a label is missing or has
+            another size or an unknown value.
     """
     path = Path(path)
-    rows = list(_read_nifti(path) if (path / "imagesTr").is_dir() else _read_png(path))
+    volumes = (path / "imagesTr").is_dir()
+    there = DECATHLON_SEQUENCES if volumes else ("T1gd",)
+    if sequence not in there:
+        raise CohortError(f"{path}: no sequence {sequence!r} there; choose one of {', '.join(there)}")
+    rows = list(_read_nifti(path, DECATHLON_SEQUENCES.index(sequence)) if volumes else _read_png(path))
     if not rows:
         raise CohortError(
             f"{path}: neither images/ and labels/ with PNG files nor the Decathlon's imagesTr/ and labelsTr/ are there"
@@ -119,28 +144,37 @@ def _decode(path, name, read) -> np.ndarray:
         raise CohortError(f"{path}: {name} cannot be read ({error}); fetch the file again") from error
 
 
-def _read_nifti(path: Path):
+def _read_nifti(path: Path, channel: int):
     files = sorted((path / "imagesTr").glob("[!.]*.nii*"))
     for file in progress(files, len(files), "case"):
         label_file = path / "labelsTr" / file.name
         if not label_file.exists():
             raise CohortError(f"{file}: {label_file} is missing; restore the label or remove the image")
-        volume, labels = nibabel.load(file), nibabel.load(label_file)
-        if volume.ndim != 4 or volume.shape[3] != 4 or volume.shape[:3] != labels.shape:
-            raise CohortError(
-                f"{file}: expected H×W×D×4 with a label of H×W×D, found {volume.shape} and {labels.shape}"
-            )
-        t1gd = np.asarray(volume.dataobj[..., T1GD], np.float32)
-        tissue = np.asarray(labels.dataobj)
-        high = np.percentile(t1gd[t1gd > 0], 99.5) if (t1gd > 0).any() else 1
-        t1gd = np.rint(np.clip(t1gd / high, 0, 1) * 255)
-        for z in (z for z in HEIGHTS if z < t1gd.shape[2] and (t1gd[:, :, z] > 0).any()):
+        volume = _load_volume(file, 4, lambda array: np.asarray(array[..., channel], np.float32))
+        tissue = _load_volume(label_file, 3, np.asarray)
+        if volume.shape != tissue.shape:
+            raise CohortError(f"{file}: {volume.shape} voxels, its label has {tissue.shape}; they must agree")
+        high = np.percentile(volume[volume > 0], 99.5) if (volume > 0).any() else 1
+        volume = np.rint(np.clip(volume / high, 0, 1) * 255)
+        for z in (z for z in HEIGHTS if z < volume.shape[2] and (volume[:, :, z] > 0).any()):
             # Means of 2×2 pixels, 1 mm -> 2 mm; a label cannot be averaged. Rows run from front to back.
-            image = t1gd[:, :, z].T
+            image = volume[:, :, z].T
             image = image.reshape(image.shape[0] // 2, 2, image.shape[1] // 2, 2).mean((1, 3)).astype(np.uint8)
             label = tissue[::2, ::2, z].T.astype(np.uint8)
             _check(str(label_file), image, label)
             yield file.name.split(".")[0], z, image[::-1], label[::-1]
+
+
+def _load_volume(file: Path, dimensions: int, read: Callable[[object], np.ndarray]) -> np.ndarray:
+    """What `read` makes of a NIfTI file's voxels, H×W×D for three dimensions, H×W×D×4 for four."""
+    try:
+        image = nibabel.load(file)
+        if image.ndim == dimensions and (dimensions < 4 or image.shape[3] == len(DECATHLON_SEQUENCES)):
+            return read(image.dataobj)
+    except (OSError, EOFError, ValueError, zlib.error, ImageFileError, HeaderDataError) as error:
+        raise CohortError(f"{file}: truncated, or not a NIfTI file ({error}); download it again") from error
+    expected = "H×W×D×4" if dimensions == 4 else "H×W×D"
+    raise CohortError(f"{file}: expected {expected}, found {image.shape}; is it a file of Task01_BrainTumour?")
 
 
 def _check(name, image, label):

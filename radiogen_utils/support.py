@@ -2,12 +2,20 @@
 
 import hashlib
 import os
-from collections.abc import Iterator
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
+
+T = TypeVar("T")
 
 BATCH_VARIABLE = "RADIOGEN_BATCH"
 """Environment variable that the command line sets: progress as plain lines instead of bars."""
+
+PATIENCE = 5
+"""Seconds that a run waits for a folder: one that was killed needs a moment to let go of it."""
 
 
 class CourseError(Exception):
@@ -31,10 +39,11 @@ def is_batch() -> bool:
     return BATCH_VARIABLE in os.environ
 
 
-def progress(items, total: int, unit: str, describe=None):
+def progress(items: Iterable[T], total: int, unit: str, describe: Callable[[T], str] | None = None) -> Iterator[T]:
     """Yield `items` with a bar when interactive, or one printed line an item in batch.
 
-    Bars flood batch logs (papermill issues #765 and #617), hence the lines.
+    Bars flood batch logs (papermill issues #765 and #617), hence the lines. The bar is of text: one of widgets reopens
+    as an error in a saved notebook.
 
     Args:
         items: iterable to pass through.
@@ -43,14 +52,28 @@ def progress(items, total: int, unit: str, describe=None):
         describe: function item -> text for its line; `None` prints no line in batch.
     """
     if not is_batch():
-        from tqdm.auto import tqdm  # here, so that the command line can speak before anything is installed
+        from tqdm import tqdm  # here, so that the command line can speak before anything is installed
 
-        yield from tqdm(items, total=total, unit=unit)
+        yield from tqdm(items, total=total, unit=unit, file=sys.stdout)
         return
+    start = time.monotonic()
     for number, item in enumerate(items, start=1):
         if describe is not None:
-            print(f"{unit} {number}/{total}: {describe(item)}", flush=True)
+            left = (time.monotonic() - start) / number * (total - number)
+            rest = f", {duration(left)} left" if left >= 10 else ""
+            print(f"{unit} {number}/{total}: {describe(item)}{rest}", flush=True)
         yield item
+
+
+def duration(seconds: float) -> str:
+    """About how long, in words.
+
+    >>> duration(42), duration(200), duration(9000)
+    ('about 42 s', 'about 3 min', 'about 2.5 h')
+    """
+    if seconds < 90:
+        return f"about {seconds:.0f} s"
+    return f"about {seconds / 60:.0f} min" if seconds < 5400 else f"about {seconds / 3600:.1f} h"
 
 
 def write_atomically(path: Path, write) -> None:
@@ -69,17 +92,20 @@ def exclusive(folder: Path) -> Iterator[None]:
     """Keep a folder, created when missing, to this process; the system gives it back however the process ends.
 
     Raises:
-        FolderInUse: another process has it, and still had it after some seconds: a run that was killed needs a moment.
+        FolderInUse: another process has it, and still had it after `PATIENCE` seconds.
+        CourseError: the folder cannot be written to.
     """
     from filelock import FileLock, Timeout  # here, so that the command line can speak before anything is installed
 
-    folder.mkdir(parents=True, exist_ok=True)
     try:
-        lock = FileLock(folder / ".lock").acquire(timeout=5)
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / ".lock").acquire(timeout=PATIENCE)
     except Timeout:
         raise FolderInUse(
             f"{folder} is in use by another run; wait for its end, or give this one another folder"
         ) from None
+    except OSError as error:
+        raise CourseError(f"cannot write to {folder} ({error.strerror}); choose another OUT") from error
     with lock:
         yield
 

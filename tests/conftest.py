@@ -1,12 +1,19 @@
 """A tiny cohort that tests write themselves, where the real data lie, if anywhere, and a Dask cluster."""
 
 import json
+import os
+import re
 import subprocess
 import sys
+import threading
 import time
 import zipfile
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # before torch: two processes of two threads each on two cores crawl
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import pytest
@@ -55,6 +62,18 @@ def tiny_cohort(tmp_path):
 
 
 @pytest.fixture
+def public_cohort(tiny_cohort, tmp_path, monkeypatch):
+    """A tiny cohort that stands for the public archive: the manifest is its own."""
+    from radiogen_utils.data import verification
+
+    folder = tiny_cohort()
+    verification.manifest(folder).to_csv(tmp_path / "manifest.csv")
+    monkeypatch.setattr(verification, "MANIFEST", tmp_path / "manifest.csv")
+    monkeypatch.setattr(verification, "PUBLIC_SLICES", 12)
+    return folder
+
+
+@pytest.fixture
 def zip_of():
     """Function packing a folder's content into a zip beside it, each file under all `prefixes`; returns the zip."""
 
@@ -84,6 +103,48 @@ def real_cohort(real_archive):
     from radiogen_utils.data.cohort import open_cohort
 
     return open_cohort(real_archive)
+
+
+@pytest.fixture
+def server(monkeypatch):
+    """A web server on this machine: its `url`; `pages`, path -> bytes, or function(handler) that answers; what was `asked`.
+
+    It knows ranges, unless `ranges` is set to False.
+    """
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    state = SimpleNamespace(pages={}, asked=[], ranges=True)
+
+    class Handler(BaseHTTPRequestHandler):
+        def answer(self):
+            state.asked.append(f"{self.command} {self.path}")
+            self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            page = state.pages.get(self.path)
+            if callable(page):
+                return page(self)
+            wanted = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", "")) if state.ranges else None
+            start = int(wanted[1]) if wanted else 0
+            beyond = page is not None and wanted and start >= len(page)
+            self.send_response(404 if page is None else 416 if beyond else 206 if wanted else 200)
+            body = b"" if page is None or beyond else page[start:]
+            if state.ranges:
+                self.send_header("Accept-Ranges", "bytes")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            if self.command != "HEAD":
+                self.wfile.write(body)
+
+        do_HEAD = do_GET = do_POST = answer
+
+        def log_message(self, *args):
+            pass
+
+    running = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    running.daemon_threads = True
+    threading.Thread(target=running.serve_forever, args=(0.05,), daemon=True).start()
+    state.url = f"http://127.0.0.1:{running.server_port}"
+    yield state
+    running.shutdown()
+    running.server_close()
 
 
 @pytest.fixture

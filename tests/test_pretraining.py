@@ -50,11 +50,10 @@ def test_folder_and_zip_give_the_same_slices(folder, tmp_path):
 
 
 def test_decathlon_folder(tmp_path):
-    rng = np.random.default_rng(0)
     root = tmp_path / "Task01_BrainTumour"
-    volume = rng.uniform(100, 1000, (240, 240, 155, 4)).astype(np.float32)
-    volume[..., pretraining.T1GD] = 0
-    volume[40:200, 60:180, :100, pretraining.T1GD] = 500  # brain up to slice 99
+    volume = np.zeros((240, 240, 155, 4), np.int16)
+    volume[40:200, 60:180, :100, 2] = 500  # T1gd: brain up to slice 99
+    volume[60:80, 60:180, :50, 0] = 300  # FLAIR: another shape
     label = np.zeros((240, 240, 155), np.uint8)
     label[100:140, 100:120, 55:100] = 1
     label[110:120, 100:110, 55:100] = 3
@@ -71,6 +70,29 @@ def test_decathlon_folder(tmp_path):
     # First axis of the volume (left-right) becomes the columns, the second (back-front) the rows, front on top.
     rows, columns = np.nonzero(slices.labels[1])
     assert (rows.min(), rows.max() + 1, columns.min(), columns.max() + 1) == (60, 70, 50, 70)
+
+    flair = pretraining.open_slices(root, "FLAIR")
+    assert flair.table.z.tolist() == [46] and (flair.images[0] > 0).sum() == 10 * 60
+    with pytest.raises(CohortError, match="no sequence 'T1' there; choose one of FLAIR, T1w, T1gd, T2w"):
+        pretraining.open_slices(root, "T1")
+    for part in ("labelsTr", "imagesTr"):
+        file = root / part / "BRATS_007.nii.gz"
+        for content in (file.read_bytes()[:-2000], b"text", b""):
+            file.write_bytes(content)
+            with pytest.raises(CohortError, match=f"{file.name}: truncated, or not a NIfTI file .*download it again"):
+                pretraining.open_slices(root)
+
+
+def test_slices_as_png_hold_one_sequence(folder):
+    with pytest.raises(CohortError, match="no sequence 'FLAIR' there; choose one of T1gd"):
+        pretraining.open_slices(folder, "FLAIR")
+
+
+def test_the_word_download_fetches_the_task(monkeypatch, tmp_path):
+    asked = []
+    monkeypatch.setattr(pretraining, "fetch_archive", lambda **options: asked.append(options) or tmp_path)
+    assert pretraining.find_slices("download") == tmp_path
+    assert asked[0]["url"].endswith("Task01_BrainTumour.tar") and len(asked[0]["md5"]) == 32
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,15 @@ def test_progress_prints_a_line_an_item_in_batch_and_a_bar_otherwise(monkeypatch
     monkeypatch.delenv(support.BATCH_VARIABLE)
     assert list(support.progress(iter("ab"), 2, "fold", str.upper)) == ["a", "b"]
     shown = capsys.readouterr()
-    assert shown.out == "" and "2/2" in shown.err
+    assert "2/2" in shown.out and shown.err == ""  # on the error stream a notebook would show it as a warning
+
+
+def test_progress_says_what_is_left(monkeypatch, capsys):
+    clock = iter([0, 60, 120, 180])
+    monkeypatch.setenv(support.BATCH_VARIABLE, "1")
+    monkeypatch.setattr(support.time, "monotonic", lambda: next(clock))
+    assert list(support.progress("abc", 3, "fold", str.upper)) == ["a", "b", "c"]
+    assert capsys.readouterr().out == "fold 1/3: A, about 2 min left\nfold 2/3: B, about 60 s left\nfold 3/3: C\n"
 
 
 def test_digest_separates_its_parts():

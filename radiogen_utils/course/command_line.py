@@ -1,10 +1,13 @@
 """The command line: run the course's notebooks, or verify a cohort."""
 
 import argparse
+import io
+import sys
 from pathlib import Path
 
 from ..data.verification import verify as verify_cohort
 from ..support import CourseError
+from .lab import lab
 from .runner import run
 from .settings import PROFILES
 
@@ -33,6 +36,11 @@ def verify(options: argparse.Namespace) -> None:
         raise SystemExit(f"{len(found.problems)} problem{'s' * (len(found.problems) > 1)}")
 
 
+def open_lab(options: argparse.Namespace) -> None:
+    """Open JupyterLab, and end as it ends."""
+    raise SystemExit(lab(options.jupyter))
+
+
 def _pair(text: str) -> tuple[str, str]:
     name, separator, value = text.partition("=")
     if not separator:
@@ -48,7 +56,7 @@ def parser() -> argparse.ArgumentParser:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    commands = main_parser.add_subparsers(dest="command", required=True, metavar="{run,verify}")
+    commands = main_parser.add_subparsers(dest="command", required=True, metavar="{run,lab,verify}")
     runner = commands.add_parser(
         "run", help="execute the notebooks", epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -63,9 +71,10 @@ def parser() -> argparse.ArgumentParser:
     runner.add_argument(
         "--pretraining",
         default="auto",
-        metavar="auto|phantom|PATH",
+        metavar="auto|download|phantom|PATH",
         help="glioblastoma slices to pretrain on: images/ and labels/ in a folder or zip, or the Decathlon's "
-        "Task01_BrainTumour folder; auto (default): slices in data/, else the weights that come with the project",
+        "Task01_BrainTumour folder; download: fetch that (7.1 GB); auto (default): slices in data/, else the weights "
+        "that come with the project",
     )
     runner.add_argument(
         "--profile", default="standard", choices=PROFILES, help="how much to compute (default: standard)"
@@ -91,6 +100,10 @@ def parser() -> argparse.ArgumentParser:
         "--train", action="store_true", help="train, even where scores for these settings come with the course"
     )
     runner.add_argument("--publish", action="store_true", help="refresh figures/ after a whole run on the real cohort")
+    opener = commands.add_parser(
+        "lab", help="open JupyterLab on working copies of the notebooks; options go to Jupyter"
+    )
+    opener.set_defaults(call=open_lab)
     verifier = commands.add_parser("verify", help="check a cohort against the published one")
     verifier.set_defaults(call=verify)
     verifier.add_argument("path", metavar="PATH", help="folder or zip")
@@ -98,7 +111,13 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    options = parser().parse_args(arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a locale of few letters must not end a run over a dash
+            stream.reconfigure(errors="replace")
+    grammar = parser()
+    options, options.jupyter = grammar.parse_known_args(arguments)
+    if options.jupyter and options.command != "lab":
+        grammar.error(f"unknown arguments: {' '.join(options.jupyter)}")
     try:
         options.call(options)
     except (CourseError, OSError) as error:  # an OSError names its file: a full disk, a folder without permission

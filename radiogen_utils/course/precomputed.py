@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pandas as pd
 
-from ..evaluation import split_arm
 from ..patches import Patches
 from ..support import project_root
 from .settings import Profile
@@ -19,7 +18,7 @@ NETWORKS = "networks"
 """Folder, in `FOLDER`, of the networks that notebook 6 looks into."""
 AMOUNTS = ("repeats", "permutations", "network_permutations")
 HOW_MUCH = (*AMOUNTS, "networks", "phantom_patients", "phantom_cases")
-"""Settings that say how much is computed, not what: who asks for less gets a part of what is there."""
+"""Settings that say how much is computed, not what: who asks for less gets all that is there."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +31,9 @@ class Released:
 
 
 def matching(profile: Profile, data: Patches, pretraining: dict, folder: Path = FOLDER) -> Released | None:
-    """The released results, if they were made with these settings from these patches; `None` if not.
+    """The released results, all of them, if they were made with these settings from these patches; `None` if not.
+
+    All repeats come, however few were asked for: a reader should see the numbers that README reports.
 
     Args:
         profile: what is asked for.
@@ -57,15 +58,7 @@ def matching(profile: Profile, data: Patches, pretraining: dict, folder: Path = 
         return None  # nothing there, or of a former version of the course
     if not suits:
         return None
-    kinds = zip(predictions.backbone, [split_arm(arm)[1] for arm in predictions.arm])
-    repeats = [wanted.get(kind, 0) if kind[1] else profile.repeats for kind in kinds]
-    of_network = permutations.arm == "gbm"
-    dealt = of_network.map({True: profile.network_permutations, False: profile.permutations})
-    return Released(
-        predictions[predictions.repeat < repeats].reset_index(drop=True),
-        permutations[permutations.permutation < dealt].reset_index(drop=True),
-        results["run"]["commit"],
-    )
+    return Released(predictions, permutations, results["run"]["commit"])
 
 
 def _repeats(settings: dict) -> dict[tuple[str, str], int]:

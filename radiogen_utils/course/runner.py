@@ -3,17 +3,24 @@
 import argparse
 import os
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from ..support import BATCH_VARIABLE, CourseError, exclusive, project_root
+from ..cross_validation import connect
+from ..pretraining import find_slices
+from ..support import CourseError, duration, exclusive, project_root
+from .environment import notebook_environment
 from .publishing import publish, write_report
 from .run_folder import Run
+from .settings import QUICK, SECONDS
 
 NOTEBOOKS = project_root() / "notebooks"
-KEYWORDS = ("auto", "phantom", "phantom-null")
-OWN_OPTIONS = ("data", "pretraining", "profile", "out", "scheduler", "train")
-"""Parameters of the notebooks that are options of the command line."""
+KEYWORDS = ("auto", "phantom", "phantom-null", "download")
+OPTIONS = {"data": "auto", "pretraining": "auto", "scheduler": "", "train": False}
+"""Parameters of the notebooks that are options of the command line, with their defaults; so are `profile` and `out`."""
 
 
 class UsageError(CourseError):
@@ -52,10 +59,11 @@ def check_parameters(given: dict[str, str], declared: dict[Path, set[str]]) -> N
     """Refuse parameters that no chosen notebook declares; papermill itself only warns (papermill issue #818).
 
     Raises:
-        UsageError: an unknown parameter.
+        UsageError: an unknown parameter, or one that has an option of its own.
     """
-    valid = set().union(*declared.values()) - set(OWN_OPTIONS)
-    for name in set(given) & set(OWN_OPTIONS):
+    own = {*OPTIONS, "profile", "out"}
+    valid = set().union(*declared.values()) - own
+    for name in set(given) & own:
         raise UsageError(f"parameter {name} has an option of its own: --{name}")
     unknown = sorted(set(given) - valid)
     if unknown:
@@ -67,11 +75,24 @@ def locate(where: str) -> str:
     return where if where in KEYWORDS else str(Path(where).expanduser().resolve())
 
 
+def check_options(options: argparse.Namespace, declared: dict[Path, set[str]]) -> None:
+    """Refuse an option that no chosen notebook reads: it would be ignored.
+
+    Raises:
+        UsageError: such an option.
+    """
+    read = set().union(*declared.values())
+    for name, default in OPTIONS.items():
+        if getattr(options, name) != default and name not in read:
+            raise UsageError(f"--{name} is not read by the chosen notebooks; leave it out, or run them all")
+
+
 def run(options: argparse.Namespace) -> None:
     """Execute notebooks one after the other; stop at the first that fails."""
     paths = choose(options.only)
     declared = parameters_of(paths)
     check_parameters(dict(options.parameter), declared)
+    check_options(options, declared)
     folder = Path(options.out).expanduser().resolve() if options.out else project_root() / "runs" / options.profile
     with exclusive(folder):
         run_in(Run(folder, options.profile), paths, declared, options)
@@ -79,66 +100,109 @@ def run(options: argparse.Namespace) -> None:
 
 def run_in(out: Run, paths: list[Path], declared: dict[Path, set[str]], options: argparse.Namespace) -> None:
     """Execute the chosen notebooks into a folder that nobody else writes to."""
-    given = dict(options.parameter)
-    values = {"profile": options.profile, "out": str(out.folder), "pretraining": locate(options.pretraining)}
-    values |= {"scheduler": options.scheduler, "train": options.train}
-    values["data"] = locate(options.data)
-    if any("pretraining" in names for names in declared.values()) and values["pretraining"] not in KEYWORDS:
-        from ..pretraining import find_slices
-
+    # Wrong input is told here, before any kernel starts.
+    values = {"pretraining": locate(options.pretraining), "scheduler": options.scheduler, "train": options.train}
+    if values["pretraining"] == "download":
+        values["pretraining"] = str(find_slices("download"))
+    elif values["pretraining"] not in KEYWORDS:
         find_slices(values["pretraining"])
     if any("data" in names for names in declared.values()):
-        from ..data.download import find_cohort  # before any kernel starts, so that wrong input is told at once
-
-        values["data"] = str(find_cohort(values["data"], out.profile.phantom_patients, out.profile.seed))
-        print(f"data: {values['data']}")
+        values["data"] = str(out.choose_cohort(locate(options.data)))
     if options.scheduler:
-        from ..cross_validation import connect
-
         connect(options.scheduler).close()
-    os.environ[BATCH_VARIABLE] = "1"
-    os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"  # the kernel of this environment, not one of the same name at home
-    start = time.perf_counter()
-    for path in paths:
-        own = {name: value for name, value in (values | given).items() if name in declared[path]}
-        execute(path, out, own)
+    values |= {"profile": out.profile_name, "out": str(out.folder)} | dict(options.parameter)
+    seconds = expected_seconds(out, paths, options)
+    announce(out, values, seconds)
+    start = time.monotonic()
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as ipython, environment(Path(ipython)):
+        for number, path in enumerate(paths):
+            print(f"[{number + 1}/{len(paths)}] {path.stem} …", flush=True)
+            own = {name: value for name, value in values.items() if name in declared[path]}
+            took = execute(path, out, own)
+            left = sum(seconds[number + 1 :])
+            rest = f"; {duration(left)} left" if left else ""
+            print(f"[{number + 1}/{len(paths)}] {path.stem}: {took:.0f} s{rest}", flush=True)
     if {"cohort", "roc", "heatmaps", "clusterings"} <= set(out.results()):
         write_report(out.folder)
-    print(f"done in {(time.perf_counter() - start) / 60:.1f} min: {out.folder}")
+    print(f"done in {(time.monotonic() - start) / 60:.1f} min: {out.folder}")
     if options.publish:
         publish(out, complete=len(paths) == len(notebooks()))
 
 
-def execute(path: Path, out: Run, parameters: dict[str, str]) -> None:
-    """Run one notebook into the run folder and check that it wrote what its metadata promise."""
+def expected_seconds(out: Run, paths: list[Path], options: argparse.Namespace) -> list[int]:
+    """What each notebook will take on two cores, roughly."""
+    synthetic = out.stand_in or options.data in ("phantom", "phantom-null") or out.known and out.synthetic
+    another_label = {"column", "positive"} & {name for name, _ in options.parameter}
+    trains = options.train or synthetic or options.pretraining != "auto" or another_label
+    by_number = SECONDS[out.profile_name if trains or out.profile_name == QUICK else "read"]
+    return [by_number.get(path.stem[:2], 30) for path in paths]
+
+
+def announce(out: Run, values: dict[str, object], seconds: list[int]) -> None:
+    """Say what will happen, before it does."""
+    print(f"cohort     {values.get('data', 'that of the run folder')}")
+    print(f"profile    {out.profile_name}")
+    print(f"results    {out.folder}")
+    print(f"notebooks  {len(seconds)}, {duration(sum(seconds))} on two cores")
+    print("           (may be interrupted: the same command goes on from there)\n", flush=True)
+
+
+@contextmanager
+def environment(ipython: Path) -> Iterator[None]:
+    """Give the kernels that start meanwhile the environment that the notebooks rely on."""
+    before, variables = dict(os.environ), notebook_environment(ipython, batch=True)
+    os.environ.clear()
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def execute(path: Path, out: Run, parameters: dict[str, object]) -> float:
+    """Run one notebook into the run folder and check that it wrote what its metadata promise; returns the seconds."""
     import nbformat
     import papermill
     from nbclient.exceptions import DeadKernelError
 
-    print(f"{path.stem} …", flush=True)
     executed = out.folder / "notebooks" / path.name
     executed.parent.mkdir(exist_ok=True)
-    start = time.time()
+    promised = [out.folder / name for name in nbformat.read(path, as_version=4).metadata["radiogen"]["writes"]]
+    before = {file: _version(file) for file in promised}
+    start = time.monotonic()
     try:
         papermill.execute_notebook(
-            str(path),
-            str(executed),
+            _literally(path),
+            _literally(executed),
             parameters,
             cwd=str(path.parent),
             progress_bar=False,
             stdout_file=sys.stdout,
-            extra_arguments=[
-                "--log-level=ERROR"
-            ],  # the kernel's note on its connection is none of the reader's business
+            # The kernel's note on its connection is none of the reader's business.
+            extra_arguments=["--log-level=ERROR"],
         )
     except papermill.PapermillExecutionError as error:
         raise UsageError(f"{path.stem} stopped with {error.ename}: {error.evalue}\n(the whole: {executed})") from error
     except DeadKernelError as error:
         raise UsageError(f"{path.stem}: its kernel died, most often for want of memory; see {executed}") from error
-    for name in nbformat.read(path, as_version=4).metadata.get("radiogen", {}).get("writes", []):
-        file = out.folder / name
-        if not file.exists() or file.stat().st_mtime < start - 1:  # some file systems round times
+    for file in promised:
+        if _version(file) in (None, before[file]):
             raise UsageError(f"{path.stem} finished without writing {file}; look into {executed}")
-    seconds = time.time() - start
-    out.record("seconds", out.results().get("seconds", {}) | {path.stem: round(seconds, 1)})
-    print(f"{path.stem}: {seconds:.0f} s", flush=True)
+    took = time.monotonic() - start
+    out.record("seconds", out.results().get("seconds", {}) | {path.stem: round(took, 1)})
+    return took
+
+
+def _literally(path: Path) -> str:
+    """A path for papermill, which takes braces for a template (papermill issue #392)."""
+    return str(path).replace("{", "{{").replace("}", "}}")
+
+
+def _version(file: Path) -> tuple[int, int] | None:
+    """Changes when a file is written or touched, by the file system's own clock; `None` where there is no file."""
+    try:
+        found = file.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_mtime_ns, found.st_ino

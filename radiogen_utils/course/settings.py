@@ -87,3 +87,14 @@ PROFILES = {
         network_permutations=19,
     ),
 }
+
+QUICK = "smoke"
+"""The profile for the phantom where it stands in for a real cohort that could not be had."""
+
+SECONDS = {
+    "read": {"01": 15, "02": 10, "03": 10, "04": 15, "05": 30, "06": 60, "07": 120},
+    "smoke": {"01": 10, "02": 5, "03": 20, "04": 90, "05": 15, "06": 15, "07": 20},
+    "standard": {"01": 15, "02": 10, "03": 600, "04": 2400, "05": 30, "06": 60, "07": 120},
+    "paper": {"01": 15, "02": 10, "03": 600, "04": 10000, "05": 30, "06": 60, "07": 300},
+}
+"""What each notebook takes on two cores, roughly: by profile, or "read" where scores come with the course."""

@@ -1,55 +1,79 @@
-"""Find the cohort: on this machine, at Kaggle, or, where neither has it, the synthetic phantom."""
+"""Find the cohort: on this machine, at Kaggle, or, where neither has it, the synthetic phantom. And fetch large files."""
 
+import hashlib
+import os
+import shutil
+import tarfile
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import requests
+from tqdm import tqdm
 
-from ..support import digest, project_root
+from ..support import digest, is_batch, project_root
 from .archive import Archive, CohortError, find_in
 from .verification import verify
 
 KAGGLE = "mateuszbuda/lgg-mri-segmentation/versions/2"
-KAGGLE_API = "https://api.kaggle.com"
+KAGGLE_PAGE = "https://www.kaggle.com/datasets/mateuszbuda/lgg-mri-segmentation"
+KAGGLE_BYTES = 740_000_000, 2_100_000_000
+"""Size of the download, and of what it is unpacked to."""
 
-_NOTICE = """
-{line}
-NO REAL DATA: this run uses a SYNTHETIC PHANTOM. Its figures say nothing about patients.
-Why: {reason}.
-For the real cohort, allow the download from Kaggle, or put lgg-mri-segmentation.zip into
-{folder}
-{line}
-"""
+TIMEOUT = (10, 60)
+"""Seconds to connect, and between two packets."""
+
+
+class Unreachable(CohortError):
+    """No real cohort on this machine, and nobody answers at Kaggle's address."""
 
 
 def find_cohort(where: str | Path = "auto", n_phantom_patients: int = 110, seed: int = 0) -> Path:
     """Folder or zip that holds the cohort, for `open_cohort`.
 
     Args:
-        where: "auto" takes the first of: an archive in the project's `data` folder; the copy in kagglehub's cache; the
-            Kaggle download, which needs no account; the phantom, with a printed notice. "phantom" takes the phantom,
-            "phantom-null" the one whose images do not depend on the labels. Anything else is the path of a folder or
-            zip; a relative one is taken from the project's root.
+        where: "auto": `find_real_cohort`, or, where there is none, the phantom, with a printed notice. "phantom" takes
+            the phantom, "phantom-null" the one whose images do not depend on the labels. Anything else is the path of a
+            folder or zip; a relative one is taken from the project's root.
         n_phantom_patients, seed: size and seed of the phantom, which is written once and kept in `data`.
 
     Raises:
-        CohortError: no cohort at the path, or the download is not the public archive.
+        CohortError: no cohort at the path, or the download failed or is not the public archive.
     """
-    if where in ("phantom", "phantom-null"):
-        return _phantom(n_phantom_patients, seed, null=where == "phantom-null")
-    if where != "auto":
+    if where == "auto":
+        try:
+            return find_real_cohort()
+        except Unreachable as reason:
+            print(phantom_notice(reason), flush=True)
+    elif where not in ("phantom", "phantom-null"):
         return Archive(project_root() / Path(where).expanduser()).path
-    folder = project_root() / "data"
-    found = find_in(folder)
-    if found is not None:
-        return found
-    try:
-        return _kaggle()
-    except requests.RequestException as error:
-        print(_NOTICE.format(line="*" * 100, reason=f"{type(error).__name__}: {error}", folder=folder), flush=True)
-    return _phantom(n_phantom_patients, seed, null=False)
+    return _phantom(n_phantom_patients, seed, null=where == "phantom-null")
+
+
+def find_real_cohort() -> Path:
+    """The first of: a cohort in the project's `data` folder; the copy in kagglehub's cache; the Kaggle download.
+
+    Raises:
+        Unreachable: none of them, because Kaggle cannot be reached.
+        CohortError: the download failed, or is not the public archive.
+    """
+    return find_in(project_root() / "data") or _kaggle()
+
+
+def phantom_notice(reason: Exception, consequence: str = "") -> str:
+    """The words in which a reader learns that the phantom stands in for the real cohort, and how to get that."""
+    line = "*" * 100
+    return f"""
+{line}
+NO REAL DATA: this run uses a SYNTHETIC PHANTOM. Its figures say nothing about patients. {consequence}
+Why: {reason}.
+For the real cohort, allow the download from Kaggle (no account needed), or download it by hand from
+{KAGGLE_PAGE}
+and give the zip as DATA=path/to/archive.zip, or put it into {project_root() / "data"}
+{line}
+"""
 
 
 def check_reachable(url: str, seconds: float = 8) -> None:
@@ -57,21 +81,29 @@ def check_reachable(url: str, seconds: float = 8) -> None:
 
     The request has a thread of its own because no timeout of requests bounds the look-up of a name, which takes minutes
     where a firewall drops packets. kagglehub itself sets no timeout at all.
-    """
-    outcome = [f"no answer within {seconds:g} seconds"]
 
-    def ask():
+    Raises:
+        requests.ConnectionError: no answer, or not within `seconds`.
+        OSError: the certificates of this machine cannot be used, or do not know the server's.
+    """
+    outcome: list[OSError | None] = [requests.ConnectionError(f"no answer within {seconds:g} seconds")]
+
+    def ask() -> None:
         try:
             requests.head(url, timeout=seconds)
             outcome.append(None)
-        except requests.RequestException as error:
-            outcome.append(type(error).__name__)
+        except OSError as error:  # RequestException is one, and so is a certificate file that is not there
+            outcome.append(error)
 
     thread = threading.Thread(target=ask, daemon=True)
     thread.start()
     thread.join(seconds)
-    if outcome[-1] is not None:
-        raise requests.ConnectionError(f"{url} cannot be reached ({outcome[-1]})")
+    error = outcome[-1]
+    if isinstance(error, requests.exceptions.SSLError) or (error and not isinstance(error, requests.RequestException)):
+        raise error
+    if error is not None:
+        cause = error if len(outcome) == 1 else type(error).__name__
+        raise requests.ConnectionError(f"{url} cannot be reached ({cause})")
 
 
 def _kaggle() -> Path:
@@ -79,20 +111,180 @@ def _kaggle() -> Path:
     from kagglehub import dataset_download
     from kagglehub.cache import Cache
     from kagglehub.handle import parse_dataset_handle
+    from kagglesdk.kaggle_env import get_endpoint, get_env
 
     cache, handle = Cache(), parse_dataset_handle(KAGGLE)
     cached = cache.load_from_cache(handle)
     if cached is not None:
         return Path(cached)
-    check_reachable(KAGGLE_API)
-    folder = Path(dataset_download(KAGGLE))
-    cache.mark_as_incomplete(handle)  # until it is verified, so that no later call takes it for a good copy
-    found = verify(folder)
+    folder, zipped = Path(cache.get_path(handle)), Path(cache.get_archive_path(handle))
+    try:
+        check_reachable(get_endpoint(get_env()))
+        _check_space(folder, sum(KAGGLE_BYTES), "set KAGGLEHUB_CACHE to a folder with more")
+        print(
+            f"downloading the cohort from Kaggle: {KAGGLE_BYTES[0] / 1e9:.2f} GB, {KAGGLE_BYTES[1] / 1e9:.1f} GB unpacked, "
+            f"into {folder}; minutes on a fast line, once",
+            flush=True,
+        )
+        with _bounded_requests():
+            dataset_download(KAGGLE)
+        cache.mark_as_incomplete(handle)  # until it is verified, so that no later call takes it for a good copy
+    except CohortError:
+        raise
+    except requests.ConnectionError as error:
+        if "cannot be reached" in str(error):
+            raise Unreachable(str(error)) from error
+        raise _failed(_explain(error)) from error
+    except Exception as error:  # what kagglehub raises has no class in common
+        if not isinstance(error, OSError):  # the file is damaged: a rerun that went on from it would fail again
+            zipped.unlink(missing_ok=True)
+            shutil.rmtree(folder, ignore_errors=True)
+        raise _failed(_explain(error)) from error
+    try:
+        found = verify(folder)
+    except CohortError as error:
+        raise _failed(f"what arrived is not the cohort ({error})") from error
     if found.status != "complete" or found.problems:
         reason = [*found.problems, found.summary][0]
-        raise CohortError(f"{folder}: not the public archive ({reason}); delete this folder and download it again")
+        raise CohortError(
+            f"{folder}: not the public archive ({reason}); delete this folder and download it again, or pass it as DATA "
+            "to use it all the same"
+        )
     cache.mark_as_complete(handle)
     return folder
+
+
+def _failed(what: str) -> CohortError:
+    return CohortError(
+        f"the download from Kaggle failed: {what}. Run the same command again, it goes on from there; or download "
+        f"{KAGGLE_PAGE} by hand and give the zip as DATA=path/to/archive.zip"
+    )
+
+
+def _explain(error: Exception) -> str:
+    """What went wrong with the download, in one line for a reader."""
+    status = error.response.status_code if getattr(error, "response", None) is not None else None
+    if status in (401, 403):
+        return (
+            f"Kaggle refuses the access ({status}); credentials that are wrong or expired, in KAGGLE_… variables or "
+            "~/.kaggle, do harm here: none are needed"
+        )
+    if status == 404:
+        return "Kaggle does not have this data set any more (404)"
+    if status == 429:
+        return "Kaggle asks to wait, too many downloads from this address (429)"
+    if status is not None and status >= 500:
+        return f"Kaggle has trouble of its own ({status}); wait a little"
+    if isinstance(error, requests.exceptions.SSLError):
+        return f"the server's certificate is not trusted; a proxy may need REQUESTS_CA_BUNDLE ({_line(error)})"
+    if isinstance(error, requests.Timeout):
+        return f"the server stopped answering for {TIMEOUT[1]} seconds"
+    if isinstance(error, (requests.ConnectionError, requests.exceptions.ChunkedEncodingError)):
+        return f"the connection broke off ({type(error).__name__})"
+    if isinstance(error, ValueError) and "credentials" in str(error):
+        return f"{_line(error)}; mend or remove that file, no account is needed"
+    if type(error).__name__ == "DataCorruptionError":
+        return "the file arrived damaged (its MD5 differs)"
+    if isinstance(error, ValueError) and "archive type" in str(error):
+        return "what arrived is no archive but perhaps a login page; is there a portal or proxy to sign in to?"
+    return _line(error)
+
+
+def _line(error: Exception) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())
+
+
+@contextmanager
+def _bounded_requests() -> Iterator[None]:
+    """Give requests that ask for no timeout the one of this module: kagglehub would wait for ever."""
+    adapter = requests.adapters.HTTPAdapter
+    send = adapter.send
+
+    def bounded(self, request, stream=False, timeout=None, **options):
+        return send(self, request, stream=stream, timeout=timeout or TIMEOUT, **options)
+
+    adapter.send = bounded
+    try:
+        yield
+    finally:
+        adapter.send = send
+
+
+def _check_space(folder: Path, needed: float, remedy: str) -> None:
+    """Raise `CohortError` unless `needed` bytes are free where `folder` is, or will be."""
+    while not folder.exists():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise CohortError(f"{folder}: {free / 1e9:.1f} GB are free, {needed / 1e9:.1f} GB are needed; {remedy}")
+
+
+def fetch_archive(url: str, md5: str, size: float, name: str) -> Path:
+    """Folder `name` in the project's data folder, unpacked from a tar file that is downloaded where it is missing.
+
+    An interrupted download goes on where it stopped. Nothing half-done is ever left under that name.
+
+    Args:
+        md5: checksum of the tar file.
+        size: about how many bytes it has.
+        name: the one folder in the tar file.
+
+    Raises:
+        CohortError: too little space; the server cannot be reached, or stops; the file is not the one expected.
+    """
+    data = project_root() / "data"
+    folder, part = data / name, data / f"{name}.tar.part"
+    if folder.exists():
+        return folder
+    data.mkdir(exist_ok=True)
+    _check_space(data, 2 * size, "make room, or put the unpacked folder there yourself")
+    print(f"downloading {name}: {size / 1e9:.1f} GB, as much again to unpack it, into {data}", flush=True)
+    print(
+        f"about {size / 1e7 / 60:.0f} minutes at 10 MB/s, once; may be interrupted, a rerun goes on from there",
+        flush=True,
+    )
+    try:
+        check_reachable(url)
+        _resume(url, part)
+    except requests.RequestException as error:
+        raise CohortError(
+            f"{name}: the download failed ({_line(error)}); run the same command again, it goes on from there, or get "
+            f"{url} by hand and unpack it into {data}"
+        ) from error
+    with open(part, "rb") as file:
+        if hashlib.file_digest(file, "md5").hexdigest() != md5:
+            part.unlink()
+            raise CohortError(f"{name}: the download is not the file expected (MD5) and was removed; run it again")
+    print("unpacking …", flush=True)
+    with tempfile.TemporaryDirectory(dir=data, prefix=".unpacking-") as temporary:
+        try:
+            with tarfile.open(part) as archive:
+                archive.extractall(temporary, filter="data")
+        except (tarfile.TarError, EOFError) as error:
+            part.unlink()
+            raise CohortError(
+                f"{name}: the download cannot be unpacked ({error}) and was removed; run it again"
+            ) from error
+        os.rename(Path(temporary, name), folder)
+    part.unlink()
+    return folder
+
+
+def _resume(url: str, part: Path) -> None:
+    """Stream `url` to the end of what is in `part` already; pooch, used elsewhere, would begin again."""
+    have = part.stat().st_size if part.exists() else 0
+    headers = {"Range": f"bytes={have}-"} if have else {}
+    with requests.get(url, stream=True, timeout=TIMEOUT, headers=headers) as response:
+        if response.status_code == 416:  # nothing is left to send; whether it is the right file, its checksum tells
+            return
+        response.raise_for_status()
+        have = have if response.status_code == 206 else 0  # a server may know no ranges
+        total = have + int(response.headers.get("Content-Length", 0)) or None
+        bar = tqdm(total=total, initial=have, unit="B", unit_scale=True, mininterval=30 if is_batch() else 0.5)
+        with open(part, "ab" if have else "wb") as file, bar:
+            for chunk in response.iter_content(1 << 16):
+                file.write(chunk)
+                bar.update(len(chunk))
 
 
 def _phantom(n_patients: int, seed: int, null: bool) -> Path:
@@ -104,7 +296,7 @@ def _phantom(n_patients: int, seed: int, null: bool) -> Path:
 
 
 def keep_phantom(name: str, write: Callable[[Path], object]) -> Path:
-    """The folder `name` with a digest of the phantom's source in `data`, filled by `write(folder)` where it is missing."""
+    """The folder `name`, with a digest of the phantom's source, in `data`; where it is missing, `write(folder)` fills it."""
     from ..phantom import anatomy, cohort
 
     data = project_root() / "data"

@@ -28,6 +28,17 @@ class Verification:
     summary: str
     problems: list[str]
 
+    def __str__(self) -> str:
+        """The summary, and loudly what is wrong: the first problems and how many more there are."""
+        if not self.problems:
+            return self.summary
+        line = "*" * 100
+        more = [f"… and {len(self.problems) - 5} more"] if len(self.problems) > 6 else []
+        told = self.problems if not more else self.problems[:5]
+        return "\n".join(
+            [self.summary, line, "NOT AS PUBLISHED: what follows is of these data as they are", *told, *more, line]
+        )
+
 
 def verify(path: str | Path) -> Verification:
     """Read and decode every file of a cohort, and compare the tumour-bearing ones with the public archive.

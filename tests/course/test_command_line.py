@@ -1,6 +1,7 @@
 """The command line: what it refuses, what it checks, what it publishes."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import pytest
 
 from radiogen_utils import evaluation
 from radiogen_utils.course import command_line, publishing, report, runner
-from radiogen_utils.course.run_folder import Run
+from radiogen_utils.course.run_folder import MissingStep, Run
 from radiogen_utils.support import project_root
 
 
@@ -24,7 +25,7 @@ def course(tmp_path, monkeypatch):
     def make(cells: dict):
         for name, (source, writes) in cells.items():
             parameters = nbformat.v4.new_code_cell(
-                'out = "nowhere"\nprofile = "smoke"', metadata={"tags": ["parameters"]}
+                'out = "nowhere"\nprofile = "smoke"\nscheduler = ""', metadata={"tags": ["parameters"]}
             )
             notebook = nbformat.v4.new_notebook(cells=[parameters, nbformat.v4.new_code_cell(source)])
             notebook.metadata = {
@@ -35,6 +36,15 @@ def course(tmp_path, monkeypatch):
         return tmp_path / "out"
 
     return make
+
+
+def open_notebook(number: str, **parameters) -> None:
+    """Carry out a notebook's first two cells of code without a kernel: its parameters, and what opens the run folder."""
+    cells = nbformat.read(runner.notebooks()[number], as_version=4).cells
+    declared, opening = [cell.source for cell in cells if cell.cell_type == "code"][:2]
+    names = {}
+    exec(declared, names)
+    exec(opening, names | parameters)
 
 
 def error(*arguments) -> str:
@@ -97,8 +107,8 @@ def test_notebooks_are_committed_without_outputs(path):
     ],
 )
 def test_a_notebook_alone_says_what_to_run_first(number, first, tmp_path):
-    message = error("run", "--only", number, "--profile", "smoke", "--out", tmp_path)
-    assert "MissingStep" in message and f"run notebooks/{first}" in message
+    with pytest.raises(MissingStep, match=f"run notebooks/{first}"):
+        open_notebook(number, out=str(tmp_path), profile="smoke")
 
 
 def test_parameters_reach_the_notebook_and_its_prints_the_screen(course, capfd):
@@ -112,10 +122,60 @@ def test_a_notebook_that_does_not_write_what_it_promises_fails(course):
     out = course({"01_a": ("pass", ["figure.png"])})
     assert "finished without writing" in error("run", "--out", out)
     (out / "figure.png").write_text("from yesterday")
-    import os
-
-    os.utime(out / "figure.png", (0, 0))
     assert "finished without writing" in error("run", "--out", out)
+    os.utime(out / "figure.png", (4e9, 4e9))  # a clock that runs ahead makes no old file new
+    assert "finished without writing" in error("run", "--out", out)
+
+
+def test_a_file_system_whose_clock_runs_behind_is_no_failure(course):
+    out = course({"01_a": ("import os; open(f'{out}/a', 'w').close(); os.utime(f'{out}/a', (1e9, 1e9))", ["a"])})
+    command_line.main(["run", "--out", str(out)])
+
+
+def test_odd_characters_in_paths_are_no_templates(course):
+    out = course({"01_a": ("open(f'{out}/a', 'w').close()", ["a"])}) / "{profile} {0} [b] ü"
+    command_line.main(["run", "--out", str(out)])
+    assert (out / "notebooks" / "01_a.ipynb").exists() and (out / "a").exists()
+
+
+def test_options_that_no_chosen_notebook_reads_are_refused(tmp_path):
+    for option in (["--data", "phantom"], ["--train"], ["--pretraining", "phantom"]):
+        message = error("run", "--only", "05", "--out", tmp_path, *option)
+        assert f"{option[0]} is not read by the chosen notebooks" in message
+
+
+def test_what_will_happen_is_said_before_and_what_is_left_meanwhile(course, capfd):
+    out = course({"01_a": ("print('first')", []), "02_b": ("print('second')", [])})
+    command_line.main(["run", "--out", str(out)])
+    lines = capfd.readouterr().out.splitlines()
+    plan, first = "\n".join(lines[: lines.index("first")]), lines.index("first")
+    assert "profile    standard" in plan and str(out) in plan and "notebooks  2, about" in plan
+    assert lines[first - 1] == "[1/2] 01_a …" and " left" in lines[first + 1] and lines[-1].startswith("done in")
+
+
+def test_a_run_leaves_the_environment_as_it_was(course, monkeypatch):
+    monkeypatch.setenv("MPLBACKEND", "agg")
+    before = dict(os.environ)
+    out = course({"01_a": ("import os; open(f'{out}/b', 'w').write(os.environ['MPLBACKEND'])", ["b"])})
+    command_line.main(["run", "--out", str(out)])
+    assert "inline" in (out / "b").read_text() and dict(os.environ) == before
+
+
+@pytest.mark.parametrize("trouble", [OSError(28, "No space left on device", "results.json"), KeyboardInterrupt()])
+def test_no_trouble_ends_in_a_traceback(monkeypatch, trouble, tmp_path):
+    def fail(*arguments):
+        raise trouble
+
+    monkeypatch.setattr(runner, "run_in", fail)
+    message = error("run", "--out", tmp_path)
+    assert "No space left on device: 'results.json'" in message or "run the same command again" in message
+
+
+def test_a_screen_of_few_letters_does_not_end_a_run(tmp_path):
+    environment = os.environ | {"PYTHONIOENCODING": "ascii", "PYTHONPATH": str(project_root())}
+    command = [sys.executable, "-m", "radiogen_utils", "run", "--only", "05", "--out", str(tmp_path / "ü")]
+    ended = subprocess.run(command, env=environment, capture_output=True, encoding="ascii", cwd=tmp_path)
+    assert ended.returncode == 1 and "MissingStep" in ended.stderr and "UnicodeEncodeError" not in ended.stderr
 
 
 def test_the_first_failure_stops_the_run_with_its_reason(course):
@@ -138,7 +198,11 @@ def test_a_second_run_in_the_same_folder_says_so(course):
 
     out = course({"01_a": ("pass", [])})
     with exclusive(out):
-        script = f"from radiogen_utils.course.command_line import main; main(['run', '--data', 'phantom', '--out', {str(out)!r}])"
+        patience = "from radiogen_utils import support; support.PATIENCE = 0.1\n"
+        script = (
+            patience
+            + f"from radiogen_utils.course.command_line import main; main(['run', '--data', 'phantom', '--out', {str(out)!r}])"
+        )
         second = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert second.returncode == 1 and "in use by another run" in second.stderr and "Traceback" not in second.stderr
 

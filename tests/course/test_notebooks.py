@@ -15,10 +15,14 @@ from sklearn.metrics import roc_auc_score
 
 from radiogen_utils import cross_validation, evaluation, models, patches
 from radiogen_utils.course import command_line, precomputed
-from radiogen_utils.course.run_folder import Run
+from radiogen_utils.course.run_folder import MissingStep, Run
 from radiogen_utils.course.settings import PROFILES
 from radiogen_utils.data.download import find_cohort
 from radiogen_utils.pretraining import find_slices
+
+from .test_command_line import open_notebook
+
+pytestmark = pytest.mark.xdist_group("smoke")  # they share one run
 
 
 @pytest.fixture(scope="module")
@@ -98,14 +102,16 @@ def test_smoke_auc_is_well_above_chance_and_results_match_predictions(run):
             assert row["auc"] == pytest.approx(areas[row["arm"]])
 
 
+@pytest.mark.slow
 def test_a_repeated_run_keeps_the_fits(run):
     fits = {file: file.stat().st_mtime_ns for file in (run / "fits").iterdir() if file.name != ".lock"}
     before = (run / "predictions.csv").read_bytes()
-    command_line.main(["run", "--data", "phantom", "--profile", "smoke", "--out", str(run)])
+    command_line.main(["run", "--only", "04", "--profile", "smoke", "--out", str(run)])
     assert {file: file.stat().st_mtime_ns for file in (run / "fits").iterdir() if file.name != ".lock"} == fits
     assert (run / "predictions.csv").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_a_killed_run_continues_on_a_cluster_to_the_same_predictions(run, cluster, tmp_path):
     """The command line dies at once; its kernel a moment later, when it finds itself alone."""
     copy = tmp_path / "run"
@@ -150,11 +156,23 @@ def test_files_of_another_cohort_are_not_mixed(run, tmp_path):
     shutil.copytree(run, tmp_path / "run", ignore=shutil.ignore_patterns("fits"))
     other = Run(tmp_path / "run", "smoke")
     other.record("cohort", other.results()["cohort"] | {"digest": "of another cohort"})
-    for number in ("04", "05", "06"):
-        with pytest.raises(SystemExit, match="files of another cohort"):
-            command_line.main(["run", "--only", number, "--profile", "smoke", "--out", str(other.folder)])
+    for number in ("02", "04", "05", "06", "07"):
+        with pytest.raises(MissingStep, match="files of another cohort"):
+            open_notebook(number, out=str(other.folder), profile="smoke")
 
 
+def test_another_label_in_notebook_2_is_noticed_by_the_others(run, tmp_path):
+    out = tmp_path / "run"
+    shutil.copytree(run, out, ignore=shutil.ignore_patterns("fits"))
+    arguments = ["--profile", "smoke", "--out", str(out), "-p", "column=RPPACluster", "-p", "positive=3"]
+    command_line.main(["run", "--only", "02", *arguments])
+    for number in ("05", "06"):
+        with pytest.raises(MissingStep, match=r"COCCluster 2 instead of RPPACluster 3\): run notebooks/04_"):
+            open_notebook(number, out=str(out), profile="smoke")
+    open_notebook("04", out=str(out), profile="smoke")  # which would train for the new label
+
+
+@pytest.mark.slow
 def test_without_any_effect_the_auc_is_one_half(tmp_path):
     profile = PROFILES["smoke"]
     data = patches.build_patches(find_cohort("phantom-null", 60, profile.seed))
@@ -165,6 +183,7 @@ def test_without_any_effect_the_auc_is_one_half(tmp_path):
     assert abs(np.mean(areas) - 0.5) < 0.18
 
 
+@pytest.mark.slow
 def test_a_reader_gets_the_true_figures_without_training(real_archive, tmp_path):
     """The whole of profile `paper` on the real cohort, from the scores and networks that come with the course."""
     shipped = json.loads((precomputed.FOLDER / "results.json").read_text())

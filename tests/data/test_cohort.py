@@ -1,20 +1,16 @@
 """Finding, reading and verifying a cohort: every bad input has one line that names it; folder and zip are alike."""
 
 import shutil
-import socket
-import threading
-import time
 import zipfile
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-import requests
 import tifffile
 from PIL import Image
 
-from radiogen_utils.data import download, verification
+from radiogen_utils.data import verification
 from radiogen_utils.data.archive import CohortError
 from radiogen_utils.data.cohort import open_cohort
 from radiogen_utils.data.download import find_cohort
@@ -306,16 +302,6 @@ def test_path_that_holds_no_cohort(tiny_cohort, zip_of, tmp_path, opened_by):
 # ---- verifying ----
 
 
-@pytest.fixture
-def public_cohort(tiny_cohort, tmp_path, monkeypatch):
-    """A tiny cohort that stands for the public archive: the manifest is its own."""
-    folder = tiny_cohort()
-    verification.manifest(folder).to_csv(tmp_path / "manifest.csv")
-    monkeypatch.setattr(verification, "MANIFEST", tmp_path / "manifest.csv")
-    monkeypatch.setattr(verification, "PUBLIC_SLICES", 12)
-    return folder
-
-
 def test_verify_complete(public_cohort):
     found = verify(public_cohort)
     assert (found.status, found.problems) == ("complete", [])
@@ -362,146 +348,6 @@ def test_verify_own_and_phantom(tiny_cohort):
     found = verify(phantom)
     assert (found.status, found.problems) == ("phantom", [])
     assert open_cohort(phantom).synthetic
-
-
-# ---- finding ----
-
-
-@pytest.fixture
-def empty_project(tmp_path, monkeypatch):
-    """A project without data and a kagglehub without cache."""
-    monkeypatch.setattr(download, "project_root", lambda: tmp_path / "project")
-    monkeypatch.setenv("KAGGLEHUB_CACHE", str(tmp_path / "kagglehub"))
-    (tmp_path / "project").mkdir()
-    return tmp_path / "project"
-
-
-@pytest.fixture
-def quick_phantom(tiny_cohort, monkeypatch):
-    """Stands for the phantom, whose own tests are elsewhere; the list of the folders written."""
-    from radiogen_utils import phantom
-
-    written = []
-
-    def write_cohort(folder, n_patients, seed, null):
-        written.append((n_patients, seed, null))
-        return Path(shutil.move(tiny_cohort(prefix="PHANTOM", name=f"written{len(written)}"), folder))
-
-    monkeypatch.setattr(phantom, "write_cohort", write_cohort)
-    return written
-
-
-@pytest.mark.parametrize("name", ["lgg-mri-segmentation.zip", "kaggle_3m", "lgg-mri-segmentation"])
-def test_auto_takes_what_lies_in_the_data_folder(empty_project, tiny_cohort, zip_of, name):
-    folder = tiny_cohort()
-    target = empty_project / "data" / name
-    target.parent.mkdir()
-    shutil.move({"kaggle_3m": folder / "kaggle_3m", "lgg-mri-segmentation": folder}.get(name) or zip_of(folder), target)
-    assert find_cohort() == target
-    assert find_cohort(f"data/{name}") == target  # from the project's root
-    assert len(open_cohort(target).patients) == 3
-
-
-def test_auto_without_network_reaches_the_phantom_within_20_seconds(empty_project, quick_phantom, monkeypatch, capsys):
-    released = threading.Event()
-
-    def dropped(*args, **kwargs):
-        released.wait(120)
-        raise OSError("packets are dropped")
-
-    monkeypatch.setattr(socket, "getaddrinfo", dropped)
-    start = time.monotonic()
-    path = find_cohort(n_phantom_patients=12, seed=3)
-    elapsed = time.monotonic() - start
-    released.set()
-    assert elapsed < 20
-    assert quick_phantom == [(12, 3, False)]
-    assert open_cohort(path).synthetic
-    printed = capsys.readouterr().out
-    assert "SYNTHETIC PHANTOM" in printed and "api.kaggle.com cannot be reached" in printed
-
-
-def test_phantom_is_written_once_for_each_kind(empty_project, quick_phantom):
-    first = find_cohort("phantom", 12)
-    assert find_cohort("phantom", 12) == first
-    assert (
-        len({first, find_cohort("phantom-null", 12), find_cohort("phantom", 12, seed=1), find_cohort("phantom", 13)})
-        == 4
-    )
-    assert quick_phantom == [(12, 0, False), (12, 0, True), (12, 1, False), (13, 0, False)]
-    assert first.name.startswith("phantom-12-0-")
-
-
-@pytest.mark.parametrize("module", ["anatomy", "cohort"])
-def test_phantom_is_written_again_after_its_source_has_changed(
-    empty_project, quick_phantom, monkeypatch, tmp_path, module
-):
-    first = find_cohort("phantom", 12)
-    (tmp_path / "changed.py").write_text("# another program\n")
-    monkeypatch.setattr(f"radiogen_utils.phantom.{module}.__file__", str(tmp_path / "changed.py"))
-    assert find_cohort("phantom", 12) != first
-    assert len(quick_phantom) == 2
-
-
-def test_interrupted_phantom_leaves_nothing(empty_project, monkeypatch):
-    from radiogen_utils import phantom
-
-    def interrupted(folder, *arguments):
-        folder.mkdir()
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(phantom, "write_cohort", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        find_cohort("phantom")
-    assert list((empty_project / "data").iterdir()) == []
-
-
-@pytest.fixture
-def kaggle(empty_project, public_cohort, monkeypatch):
-    """kagglehub with a download that moves `public_cohort` into its cache; the list of the handles asked for."""
-    import kagglehub
-    from kagglehub.cache import Cache
-    from kagglehub.handle import parse_dataset_handle
-
-    asked = []
-
-    def dataset_download(handle):
-        asked.append(handle)
-        folder = Path(Cache().get_path(parse_dataset_handle(handle)))
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copytree(public_cohort, folder, dirs_exist_ok=True)
-        Cache().mark_as_complete(parse_dataset_handle(handle))
-        return str(folder)
-
-    monkeypatch.setattr(kagglehub, "dataset_download", dataset_download)
-    monkeypatch.setattr(download, "check_reachable", lambda url: None)
-    return asked
-
-
-def test_kaggle_download_is_verified_and_kept(kaggle):
-    path = find_cohort()
-    assert verify(path).status == "complete"
-    assert find_cohort() == path
-    assert kaggle == ["mateuszbuda/lgg-mri-segmentation/versions/2"]
-
-
-def test_kaggle_download_that_differs_is_refused_each_time(kaggle, public_cohort):
-    save(public_cohort / "kaggle_3m" / f"{FIRST}_6.tif", np.zeros((64, 64, 3), np.uint8))
-    for _ in range(2):
-        with pytest.raises(CohortError, match="versions/2: not the public archive .*TCGA_XX_0001.* delete this folder"):
-            find_cohort()
-    assert len(kaggle) == 2  # the refused copy was not taken from the cache
-
-
-def test_failing_kaggle_download_falls_back_to_the_phantom(kaggle, quick_phantom, monkeypatch, capsys):
-    import kagglehub
-
-    def refused(handle):
-        raise requests.HTTPError("403 Client Error")
-
-    monkeypatch.setattr(kagglehub, "dataset_download", refused)
-    assert open_cohort(find_cohort()).synthetic
-    assert "403 Client Error" in capsys.readouterr().out
 
 
 # ---- the real archive ----

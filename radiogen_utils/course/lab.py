@@ -1,0 +1,56 @@
+"""JupyterLab on working copies of the notebooks, so that reading never changes the course itself."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from ..support import digest, project_root, write_atomically
+from .environment import notebook_environment
+from .runner import notebooks
+
+COPIES = Path("runs", "lab")
+"""Folder of the working copies, in the project."""
+
+
+def copy_notebooks(folder: Path) -> list[str]:
+    """Put a copy of every notebook into a folder; one that the reader has changed, or ran, is left as it is.
+
+    Returns:
+        The notebooks that have changed in the course since the reader began to work on a copy.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    record = folder / ".sources.json"
+    sources = json.loads(record.read_text(encoding="utf-8")) if record.exists() else {}
+    outdated = []
+    for source in notebooks().values():
+        copy, now = folder / source.name, digest(source.read_bytes())
+        copied = sources.get(source.name)
+        if copy.exists() and digest(copy.read_bytes()) not in (copied, now):
+            if copied != now:
+                outdated.append(source.name)
+            continue
+        shutil.copy(source, copy)
+        sources[source.name] = now
+    text = json.dumps(sources, indent=2) + "\n"
+    write_atomically(record, lambda path: path.write_text(text, encoding="utf-8"))
+    return outdated
+
+
+def lab(options: list[str]) -> int:
+    """Open JupyterLab in the project, at the copy of notebook 1; returns its exit status.
+
+    Args:
+        options: passed on to Jupyter, e.g. `--no-browser`.
+    """
+    root = project_root()
+    outdated = copy_notebooks(root / COPIES)
+    print(f"working copies of the notebooks: {root / COPIES} (yours to change; the course stays as it is)")
+    for name in outdated:
+        print(f"{name} has changed in the course since you began; delete your copy to get the new one")
+    first = COPIES / next(iter(notebooks().values())).name
+    command = [sys.executable, "-m", "jupyter", "lab", f"--ServerApp.root_dir={root}", *options, str(root / first)]
+    return subprocess.run(
+        command, cwd=root, env=notebook_environment(root / COPIES / ".ipython", batch=False)
+    ).returncode
