@@ -341,6 +341,19 @@ def test_verify_modified(public_cohort, ending):
     ]
 
 
+def test_what_is_wrong_is_said_loudly_and_in_short(public_cohort):
+    assert str(verify(public_cohort)) == verify(public_cohort).summary
+    masks = sorted(public_cohort.rglob("*_mask.tif"))
+    for mask in masks[:3]:
+        mask.unlink()
+    found = verify(public_cohort)
+    assert "NOT AS PUBLISHED" in str(found) and all(problem in str(found) for problem in found.problems)
+    for mask in masks[3:10]:
+        mask.unlink()
+    found = verify(public_cohort)
+    assert found.problems[4] in str(found) and f"… and {len(found.problems) - 5} more" in str(found)
+
+
 def test_verify_own_and_phantom(tiny_cohort):
     own = verify(tiny_cohort())
     assert (own.status, own.problems) == ("own", [])
