@@ -10,8 +10,8 @@ export DATA PRETRAINING PROFILE OUT
 VENV_PYTHON := $(if $(wildcard .venv/Scripts/python.exe),.venv/Scripts/python.exe,.venv/bin/python)
 RUN_FOLDER = $(if $(OUT),$(OUT),runs/$(PROFILE))
 
-yes := 1 yes true on
-no := 0 no false off
+yes := 1 y yes true on
+no := 0 n no false off
 answer := $(shell echo "$(TRAIN)" | tr '[:upper:]' '[:lower:]')
 ifneq ($(filter-out $(yes) $(no),$(answer)),)
 $(error TRAIN=$(TRAIN) is neither yes nor no)

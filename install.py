@@ -4,8 +4,8 @@
 
 What is sound and up to date is left alone, without network. What is broken, moved or half-done is built again. Packages
 come from where pip's settings say; nothing else of them, nor of the reader's environment, has a say. Exact versions:
-constraints.txt. uv does the work, since it chooses the build of torch by the hardware: where no NVIDIA GPU is visible that
-of the CPU, a third of the size.
+constraints.txt. uv does the work, since it chooses the build of torch by the hardware: where no NVIDIA GPU is visible,
+that of the CPU, a third of the size.
 """
 
 from __future__ import annotations
@@ -43,17 +43,18 @@ def main() -> None:
     if sys.version_info < (3, 11):
         found = ".".join(map(str, sys.version_info[:3]))
         stop(f"Python 3.11 or newer is needed, this is {found}; give another one, e.g. make PYTHON=python3.12")
-    state = state_of_environment()
-    if is_sound(state):
+    before, state = stamp(), state_of_environment()
+    wanted = {"requirements": requirements()}
+    if state is not None and before == state | wanted:
         return
     start = time.monotonic()
-    print("setting up .venv: about 2 GB of packages (5 GB with a GPU), a minute or two on a fast line, once", flush=True)
-    STAMP.unlink(missing_ok=True)
-    if state is None or not same_place(state):
+    print("setting up .venv: 2 GB of packages (5 GB for a GPU), a minute or two on a fast line, once", flush=True)
+    STAMP.unlink(missing_ok=True)  # until the installation is complete
+    if state is None or any(before.get(name) != value for name, value in state.items()):
+        # Its interpreter is gone, it was moved, or never finished: not worth mending.
         create()
     install()
-    state = state_of_environment()
-    STAMP.write_text(json.dumps(state | {"requirements": requirements()}), encoding="utf-8")
+    STAMP.write_text(json.dumps(state_of_environment() | wanted), encoding="utf-8")
     size = sum(file.lstat().st_size for file in VENV.rglob("*") if not file.is_dir()) / 1e9
     print(f"the environment is ready: {time.monotonic() - start:.0f} s, {size:.1f} GB", flush=True)
 
@@ -78,29 +79,15 @@ def state_of_environment() -> dict | None:
         )
     except (OSError, subprocess.SubprocessError):
         return None
-    return {"folder": str(ROOT), "python": found.stdout.split("\n")[:3]}
+    return {"folder": str(ROOT), "python": " ".join(found.stdout.split("\n")).strip()}
 
 
 def stamp() -> dict:
     """What the last complete installation left; empty if there was none."""
     try:
-        return json.loads(STAMP.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return dict(json.loads(STAMP.read_text(encoding="utf-8")))
+    except (OSError, TypeError, ValueError):
         return {}
-
-
-def same_place(state: dict) -> bool:
-    """True where the environment was built in this folder, by this Python: half an installation is then completed."""
-    try:
-        built_in = (VENV / "folder").read_text(encoding="utf-8")
-    except OSError:
-        return False
-    return built_in == json.dumps(state)
-
-
-def is_sound(state: dict | None) -> bool:
-    """True where nothing is to be done."""
-    return state is not None and stamp() == state | {"requirements": requirements()}
 
 
 def create() -> None:
@@ -115,7 +102,6 @@ def create() -> None:
             detail = "this Python lacks venv and pip; on Debian or Ubuntu: apt install python3-venv"
         shutil.rmtree(VENV, ignore_errors=True)
         stop(f"no environment could be made in {VENV}: {detail}")
-    (VENV / "folder").write_text(json.dumps(state_of_environment()), encoding="utf-8")
 
 
 def install() -> None:
@@ -130,10 +116,13 @@ def install() -> None:
         for_uv["UV_FIND_LINKS"] = sources["find-links"].replace(" ", ",")
     for_uv |= {"UV_INDEX_STRATEGY": "unsafe-best-match", "UV_HTTP_TIMEOUT": "30"}  # the best of all sources, as pip
     if run([*pip, UV], for_pip, quiet=True).returncode == 0:
-        if run([*uv, "--torch-backend=auto", *REQUIREMENTS], for_uv).returncode == 0:
-            return
-        print("once more, with the build of torch that is on the package index (on Linux one for GPUs) …", flush=True)
-        if run([*uv, *REQUIREMENTS], for_uv).returncode == 0:
+        backend = ["--torch-backend=auto"]
+        # The servers with the builds for each hardware are not the package index, and may be out of reach.
+        if run([*uv, "--dry-run", *backend, *REQUIREMENTS], for_uv | {"UV_HTTP_RETRIES": "1"}, quiet=True).returncode:
+            print("taking the build of torch that the package index has: on Linux one for GPUs, larger", flush=True)
+            backend = []
+        quietly = [] if sys.stderr.isatty() else ["--quiet"]
+        if run([*uv, *quietly, *backend, *REQUIREMENTS], for_uv).returncode == 0:
             return
     else:
         print("uv is not to be had here; pip installs, which takes longer …", flush=True)
@@ -145,16 +134,24 @@ def install() -> None:
 def pip_sources() -> dict[str, str]:
     """The settings of `SOURCES` as pip has them, from its files and, before them, PIP_ variables; lists with spaces."""
     settings = {name: value for name, value in os.environ.items() if name.startswith("PIP_")}
+    settings["PIP_USER"] = "0"  # "user = true" would hide all files but the reader's own
     listed = run([str(PYTHON), "-m", "pip", "config", "list"], settings, quiet=True).stdout
     found = {}
-    for line in listed.splitlines():  # global.index-url='https://…', the variables last
+    for line in sorted(listed.splitlines(), key=lambda line: line.startswith(":env:")):  # global.index-url='https://…'
         name, _, value = line.partition("=")
         values = ast.literal_eval(value).split() if value.startswith(("'", '"')) else []
         # A folder that is not there stops uv; pip passes over it.
-        values = [url for url in values if not url.startswith("file:") or Path(url2pathname(urlparse(url).path)).exists()]
+        values = [
+            url for url in values if not url.startswith("file:") or Path(url2pathname(urlparse(url).path)).exists()
+        ]
         if name.rpartition(".")[2] in SOURCES and values:
             found[name.rpartition(".")[2]] = " ".join(values)
     return found
+
+
+def folder_of(url: str) -> Path:
+    """Path of a file:// address."""
+    return Path(url2pathname(urlparse(url).path))
 
 
 def run(command: list[str], extra: dict[str, str] | None = None, quiet: bool = False) -> subprocess.CompletedProcess:
