@@ -143,20 +143,23 @@ def make(*arguments: str, folder=ROOT) -> subprocess.CompletedProcess:
     return subprocess.run(["make", *arguments], cwd=folder, capture_output=True, encoding="utf-8")
 
 
-pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="no make on this machine")
+needs_make = pytest.mark.skipif(shutil.which("make") is None, reason="no make on this machine")
 
 
+@needs_make
 @pytest.mark.parametrize("no, yes", [("", "1"), ("0", "Yes"), ("No", "TRUE"), ("FALSE", "on"), ("off", "y")])
 def test_no_means_no_and_yes_yes(no, yes):
     assert "--train" not in make("-n", "figures", f"TRAIN={no}").stdout
     assert "--train" in make("-n", "figures", f"TRAIN={yes}").stdout
 
 
+@needs_make
 def test_an_unclear_answer_is_refused():
     refused = make("-n", "figures", "TRAIN=perhaps")
     assert refused.returncode and "TRAIN=perhaps is neither yes nor no" in refused.stderr
 
 
+@needs_make
 def test_bare_make_lists_what_there_is():
     said = make().stdout
     assert said == make("help").stdout
@@ -164,6 +167,7 @@ def test_bare_make_lists_what_there_is():
         assert word in said
 
 
+@needs_make
 def test_odd_paths_reach_the_command_line_whole(tmp_path):
     """The recipe with an interpreter that prints what it was given."""
     shutil.copy(ROOT / "Makefile", tmp_path)
@@ -177,6 +181,7 @@ def test_odd_paths_reach_the_command_line_whole(tmp_path):
     assert words[words.index("--data") + 1] == data and words[words.index("--out") + 1] == "x y"
 
 
+@needs_make
 def test_pages_before_any_run_say_what_to_run_first(tmp_path):
     shutil.copy(ROOT / "Makefile", tmp_path)
     (tmp_path / "install.py").write_text("")
