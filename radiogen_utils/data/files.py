@@ -129,13 +129,14 @@ class Files:
             name = prefix + _normal(entry.name)
             if is_hidden(name):
                 continue
-            if entry.is_dir():
-                if entry.is_symlink() and os.path.realpath(entry.path) in above:
+            linked = entry.is_symlink()  # then os.path is asked: the entry itself raises for a link to itself
+            if os.path.isdir(entry.path) if linked else entry.is_dir():
+                if linked and os.path.realpath(entry.path) in above:
                     self.problems[name] = "a link to a folder that it lies in; remove it"
                     continue
                 self.folders.add(name)
                 yield from self._walk(entry.path, f"{name}/", above)
-            elif entry.is_file():
+            elif os.path.isfile(entry.path) if linked else entry.is_file():
                 yield name, entry.path
             else:
                 self.problems[name] = "neither file nor folder, or a link to what is gone; restore or remove it"

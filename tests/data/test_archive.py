@@ -134,6 +134,9 @@ def test_links(tiny_cohort, tmp_path):
     gone.symlink_to(tmp_path / "nowhere")
     assert problem(folder).startswith(f"{CASE}/gone.tif: neither file nor folder, or a link to what is gone; restore")
     gone.unlink()
+    gone.symlink_to(gone)
+    assert problem(folder).startswith(f"{CASE}/gone.tif: neither file nor folder")
+    gone.unlink()
     if hasattr(os, "mkfifo"):  # reading one would wait for ever
         os.mkfifo(root / f"{FIRST}_7.tif")
         assert problem(folder).startswith(f"{FIRST}_7.tif: neither file nor folder")
@@ -271,7 +274,7 @@ TEXT = "Patient,COCCluster,age\nKöln_A_1,1,41\nKöln_A_2,2,\n"
 def test_tables_as_programs_save_them(content):
     table, problems = read_table(content)
     assert problems == [] and list(table.index) == ["Köln_A_1", "Köln_A_2"]
-    assert table.COCCluster.tolist() == [1, 2] and table.age.iloc[0] == 41 and np.isnan(table.age.iloc[1])
+    assert table.COCCluster.tolist() == [1, 2] and table.iloc[0, 1] == 41 and np.isnan(table.iloc[1, 1])
 
 
 def test_decimal_commas_are_read_in_a_table_with_semicolons_only():
