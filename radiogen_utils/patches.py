@@ -10,12 +10,12 @@ from PIL import Image
 from skimage.filters import threshold_otsu
 
 from .data import archive
-from .data import cohort as cohorts
 from .data.archive import Archive, CohortError
 from .data.cohort import SEQUENCES, Cohort, open_cohort
 from .support import digest, write_atomically
 
-CODE = digest(*(Path(file).read_bytes() for file in (__file__, archive.__file__, cohorts.__file__)))
+_DECISIVE = [Path(archive.__file__).with_name(f"{name}.py") for name in ("archive", "cohort", "files", "scan", "table")]
+CODE = digest(*(file.read_bytes() for file in (Path(__file__), *_DECISIVE)))
 """Digest of the code that decides what a patch looks like, as it was imported."""
 
 PATCH_SIZE = 80

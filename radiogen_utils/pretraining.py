@@ -8,7 +8,6 @@ on the tumour, and a network that averages over positions, as ours do, cannot kn
 
 import io
 import re
-import zipfile
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from torch.nn import functional
 
 from .data.archive import CohortError
 from .data.download import fetch_archive, keep_phantom
+from .data.files import Files
 from .patches import PATCH_SIZE, crop
 from .support import progress, project_root
 
@@ -118,30 +118,34 @@ def open_slices(path: Path, sequence: str = "T1gd") -> GliomaSlices:
 
 
 def _read_png(path: Path):
-    if path.is_dir():
-        files = {file.relative_to(path).as_posix(): file.read_bytes for file in path.rglob("*.png")}
-    elif zipfile.is_zipfile(path):
-        archive = zipfile.ZipFile(path)
-        files = {name: (lambda name=name: archive.read(name)) for name in archive.namelist() if name.endswith(".png")}
-    else:
-        raise CohortError(f"{path}: neither a folder nor a zip; give the glioblastoma slices as one of the two")
-    for name in files:
-        match = re.fullmatch(r"(.*/)?images/(\w+)_z(\d+)\.png", name)
-        if not match:
-            continue
-        label_name = f"{match[1] or ''}labels/{match[2]}_z{match[3]}.png"
-        if label_name not in files:
-            raise CohortError(f"{path}: {name} has no {label_name}; restore the label or remove the image")
-        image, label = (_decode(path, part, files[part]) for part in (name, label_name))
-        _check(f"{path}: {label_name}", image, label)
-        yield match[2], int(match[3]), image, label
+    files = Files(path)
+    for name, problem in files.problems.items():
+        raise CohortError(f"{path}: {name}: {problem}")
+    pairs = {"images": {}, "labels": {}}
+    for name in files.names():
+        match = re.fullmatch(r"(.*/)?(images|labels)/([^/]+)_z([0-9]+)\.(?i:png)", name)
+        if match:
+            first = pairs[match[2]].setdefault((match[1], match[3], int(match[4])), name)
+            if first != name:
+                raise CohortError(f"{path}: {name} is the same slice as {first}; remove one of them")
+        elif {"images", "labels"} & {*name.split("/")[:-1]}:
+            raise CohortError(f"{path}: {name} is not named <case>_z<slice>.png; rename or remove it")
+    images, labels = pairs.values()
+    for key in sorted(images.keys() ^ labels.keys(), key=str):
+        name, absent = (images[key], "label") if key in images else (labels[key], "image")
+        raise CohortError(f"{path}: {name} has no {absent}; restore the {absent} or remove the file")
+    for key in images:
+        image, label = (_decode(files, part[key]) for part in (images, labels))
+        _check(f"{path}: {labels[key]}", image, label)
+        yield key[1], key[2], image, label
 
 
-def _decode(path, name, read) -> np.ndarray:
+def _decode(files, name) -> np.ndarray:
+    content = files.read(name)
     try:
-        return np.asarray(Image.open(io.BytesIO(read())).convert("L"))
-    except (OSError, zipfile.BadZipFile) as error:
-        raise CohortError(f"{path}: {name} cannot be read ({error}); fetch the file again") from error
+        return np.asarray(Image.open(io.BytesIO(content)).convert("L"))
+    except Exception as error:  # what Pillow raises for a broken file has no class in common
+        raise CohortError(f"{files.path}: {name} is no picture, or truncated; fetch the file again") from error
 
 
 def _read_nifti(path: Path, channel: int):

@@ -49,6 +49,49 @@ def test_folder_and_zip_give_the_same_slices(folder, tmp_path):
     assert a.table.iloc[0].tolist() == ["BRATS_001", 62]
 
 
+def pack(folder, path, rename=lambda name: name):
+    with zipfile.ZipFile(path, "w") as archive:
+        for file in folder.rglob("*.png"):
+            archive.writestr(rename(file.relative_to(folder).as_posix()), file.read_bytes())
+    return path
+
+
+@pytest.mark.parametrize(
+    "rename",
+    [
+        lambda name: f"./{name}",
+        lambda name: name.replace("/", "//"),
+        lambda name: f"top\\{name}".replace("/", "\\"),
+        lambda name: name.replace(".png", ".PNG"),
+        lambda name: name.replace("BRATS_00", "BRATS-00"),
+    ],
+    ids=["dot", "double", "backslash", "PNG", "hyphen"],
+)
+def test_names_in_a_zip(folder, tmp_path, rename):
+    slices = pretraining.open_slices(pack(folder, tmp_path / "slices.zip", rename))
+    np.testing.assert_array_equal(slices.labels, pretraining.open_slices(folder).labels)
+
+
+def test_what_systems_leave_is_no_slice(folder):
+    for name in ("images/._BRATS_001_z62.png", "images/Thumbs.db", "__MACOSX/images/x_z01.png", "README.md"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(b"x")
+    assert len(pretraining.open_slices(folder).table) == 12
+
+
+def test_damage_in_a_zip_is_told_by_its_cause(folder, tmp_path):
+    path = pack(folder, tmp_path / "slices.zip")
+    content = bytearray(path.read_bytes())
+    content[200] ^= 0xFF  # in the first file
+    path.write_bytes(content)
+    with pytest.raises(CohortError, match=r"BRATS.*png: damaged \(.*slices.zip; download or copy it again"):
+        pretraining.open_slices(path)
+    content[content.index(b"PK\1\2") + 8] |= 1  # a flag of the first file, in the list at the end
+    path.write_bytes(content)
+    with pytest.raises(CohortError, match="BRATS.*png: encrypted in .*slices.zip; unpack it with its password"):
+        pretraining.open_slices(path)
+
+
 def test_decathlon_folder(tmp_path):
     root = tmp_path / "Task01_BrainTumour"
     volume = np.zeros((240, 240, 155, 4), np.int16)
@@ -98,10 +141,23 @@ def test_the_word_download_fetches_the_task(monkeypatch, tmp_path):
 @pytest.mark.parametrize(
     "damage, message",
     [
-        (lambda f: (f / "labels/BRATS_002_z62.png").unlink(), "BRATS_002_z62.png has no"),
+        (lambda f: (f / "labels/BRATS_002_z62.png").unlink(), "BRATS_002_z62.png has no label"),
+        (lambda f: (f / "images/BRATS_002_z62.png").unlink(), "BRATS_002_z62.png has no image"),
+        (
+            lambda f: (f / "images/BRATS_002_z62.png").rename(f / "images/BRATS_002-62.png"),
+            "-62.png is not named <case>",
+        ),
+        (
+            lambda f: (f / "labels/BRATS_002_z062.png").write_bytes(b"x"),
+            "BRATS_002_z62.png is the same slice as labels/",
+        ),
+        (
+            lambda f: (f / "images/new.tif").write_bytes(b"x"),
+            "images/new.tif is not named <case>_z<slice>.png; rename or",
+        ),
         (lambda f: Image.new("L", (60, 60)).save(f / "labels/BRATS_002_z62.png"), "must agree"),
         (lambda f: Image.new("L", (120, 120), 9).save(f / "labels/BRATS_002_z62.png"), "label 9"),
-        (lambda f: (f / "images/BRATS_002_z62.png").write_bytes(b"not a picture"), "cannot be read"),
+        (lambda f: (f / "images/BRATS_002_z62.png").write_bytes(b"not a picture"), "is no picture, or truncated"),
     ],
 )
 def test_bad_slices_are_named(folder, damage, message):
@@ -116,7 +172,7 @@ def test_wrong_places_are_named(tmp_path):
     with pytest.raises(CohortError, match="neither images/"):
         pretraining.open_slices(tmp_path)
     (tmp_path / "text.zip").write_text("text")
-    with pytest.raises(CohortError, match="neither a folder nor a zip"):
+    with pytest.raises(CohortError, match="text.zip: not a zip; download it again"):
         pretraining.open_slices(tmp_path / "text.zip")
 
 

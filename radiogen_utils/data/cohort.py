@@ -12,7 +12,9 @@ import numpy as np
 import pandas as pd
 
 from ..support import digest
-from .archive import Archive, CohortError, Visit, check_size, open_image, open_mask, scan
+from .archive import Archive
+from .files import CohortError
+from .scan import Visit, check_size, open_image, open_mask, scan
 
 SEQUENCES = ("pre-contrast", "FLAIR", "post-contrast")
 """The channels of an image, in order."""

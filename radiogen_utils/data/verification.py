@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from .archive import Archive, scan
+from .archive import Archive
 from .cohort import is_phantom
+from .scan import scan
 
 MANIFEST = Path(__file__).with_name("manifest.csv")
 PUBLIC_SLICES = 3929  # those without tumour, which `MANIFEST` leaves out, among them
@@ -75,7 +76,8 @@ def manifest(path: str | Path) -> pd.DataFrame:
 
     Returns:
         Index "patient", columns `tumour_slices` (int) and `sha256`: `support.digest` over, slice by slice of those
-        that bear tumour, the image's name "<case>/<case>_<slice>.tif", the bytes of its file, those of the mask's file.
+        that bear tumour, the image's public name "<case>/<case>_<slice>.tif", the bytes of its file, those of the
+        mask's file.
     """
     return scan(Archive(Path(path))).manifest
 

@@ -149,16 +149,16 @@ def test_table_row_without_slices_is_dropped_and_named(tiny_cohort):
 BAD_INPUT = {
     "truncated mask": (
         lambda root: (root / f"{FIRST}_6_mask.tif").write_bytes((root / f"{FIRST}_6_mask.tif").read_bytes()[:900]),
-        f"{FIRST}_6_mask.tif: truncated, or not a TIFF",
+        f"{FIRST}_6_mask.tif: truncated or damaged",
     ),
     "image is no TIFF": (
         lambda root: (root / f"{FIRST}_6.tif").write_bytes(b"<html>"),
-        f"{FIRST}_6.tif: truncated, or not a TIFF",
+        f"{FIRST}_6.tif: not a TIFF but a web page",
     ),
     "image without mask": (lambda root: (root / f"{FIRST}_6_mask.tif").unlink(), f"{FIRST}_6.tif: image without mask"),
     "mask without image": (lambda root: (root / f"{FIRST}_6.tif").unlink(), f"{FIRST}_6_mask.tif: mask without image"),
     "mask of another size": (
-        lambda root: save(root / f"{FIRST}_6_mask.tif", np.full((32, 48), 255, np.uint8)),
+        lambda root: save(root / f"{FIRST}_6_mask.tif", np.tri(32, 48, dtype=np.uint8)),
         f"{FIRST}_6_mask.tif: mask of 32×48 pixels, image of 64×64",
     ),
     "mask not binary": (
@@ -278,7 +278,7 @@ def test_bad_checksum_in_a_zip(tiny_cohort, zip_of):
     # The compressed bytes follow the 30 bytes of the local header and the name.
     content[member.header_offset + 30 + len(member.filename) + member.compress_size // 2] ^= 0xFF
     path.write_bytes(content)
-    with pytest.raises(CohortError, match=f"{FIRST}_6.tif: unreadable in .*download or copy it again"):
+    with pytest.raises(CohortError, match=f"{FIRST}_6.tif: damaged .* in .*download or copy it again"):
         open_cohort(path)
 
 
@@ -291,11 +291,11 @@ def test_path_that_holds_no_cohort(tiny_cohort, zip_of, tmp_path, opened_by):
         opened_by(tmp_path / "text.zip")
     path = zip_of(tiny_cohort())
     path.write_bytes(path.read_bytes()[:-2000])
-    with pytest.raises(CohortError, match="cohort.zip: not a zip, or not the whole of one"):
+    with pytest.raises(CohortError, match="cohort.zip: not the whole of a zip; download it again"):
         opened_by(path)
     tiny_cohort(name="many/one")
     tiny_cohort(name="many/two")
-    with pytest.raises(CohortError, match="many: 2 cohorts in it; give the path of one"):
+    with pytest.raises(CohortError, match="many: 2 cohorts in it, .*one/kaggle_3m, .*two/kaggle_3m; give the path"):
         opened_by(tmp_path / "many")
 
 
