@@ -14,7 +14,7 @@ def published_task(cohort: dict, label: dict) -> bool:
 
 
 def reproduced(auc: float) -> bool:
-    """Whether the glioblastoma arm's mean AUC is within `article.MARGIN` of the published one, just the margin included."""
+    """Whether the glioblastoma arm's mean AUC is at most `article.MARGIN` from the published one."""
     # Rounded, because 0.78 - 0.73 is a little more than 0.05 in floating point.
     return bool(round(abs(auc - article.AUC["gbm"][0]), 9) <= article.MARGIN)
 
