@@ -219,6 +219,11 @@ def permutation_p(observed: float, permuted) -> float:
     return float((1 + (permuted >= observed).sum()) / (1 + permuted.size))
 
 
+def smallest_p(permuted) -> float:
+    """The p value that `permutation_p` gives when no permutation does as well: what so many can show at best."""
+    return permutation_p(np.inf, permuted)
+
+
 def holm(p_values) -> np.ndarray:
     """p values adjusted for their number (Holm, Scand J Statist 1979;6:65–70), in the given order."""
     p_values = np.asarray(p_values, float)

@@ -1,5 +1,6 @@
 """`baselines`: features of tumours that can be worked by hand, the folds of the networks, no leak between patients."""
 
+import joblib
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,6 +12,15 @@ from radiogen_utils.course.settings import PROFILES
 from radiogen_utils.cross_validation import PREDICTION_COLUMNS, Arm, assign_folds
 from radiogen_utils.data.cohort import open_cohort
 from radiogen_utils.patches import build_patches
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    """Fits in this process, for starting others takes longer than the fits; a tenth of the trees."""
+    trees = baselines.ExtraTreesClassifier
+    monkeypatch.setattr(baselines, "ExtraTreesClassifier", lambda n, **options: trees(n // 10, **options))
+    with joblib.parallel_config("sequential"):
+        yield
 
 
 @pytest.fixture
@@ -95,6 +105,7 @@ def test_every_cluster_with_enough_patients_is_compared(tiny_cohort):
     assert baselines.clusterings(cohort, table, folds=5, repeats=1, seed=0).clustering.eq("RPPACluster").all()
 
 
+@pytest.mark.slow
 def test_the_real_cohort(real_cohort):
     features = baselines.image_features(real_cohort.path)
     assert features.shape == (110, 42) and features.notna().all().all()

@@ -1,16 +1,16 @@
 """`cross_validation`: folds by patient, no leak, resume after a kill, one run a folder, Dask workers that die."""
 
-import os
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
+import joblib
 import numpy as np
 import pandas as pd
 import pytest
+from filelock import FileLock
 from sklearn.metrics import roc_auc_score
 
 from radiogen_utils import cross_validation, models, training
@@ -24,17 +24,28 @@ from radiogen_utils.training import Training
 QUICK = Training(epochs=3, learning_rate=3e-3, batch_size=16)
 
 
+SIZE = 32
+"""Side of the patches here: brightness and colour need no more, and a fit takes a sixth of the time."""
+
+
+@pytest.fixture(autouse=True)
+def one_process():
+    """Fits in this process, unless a test asks for others: starting processes takes longer than the fits."""
+    with joblib.parallel_config("sequential"):
+        yield
+
+
 def cohort(n_patients=40, n_slices=4, effect=0.0, identity=0.0, seed=0):
-    """Patches whose brightness tells the class (`effect`) and whose "colour", three levels, the patient (`identity`)."""
+    """Patches whose brightness tells the class (`effect`) and whose "colour", three levels, the patient."""
     rng = np.random.default_rng(seed)
     labels = np.arange(n_patients) % 2
     patient = np.repeat(np.arange(n_patients), n_slices)
     colour = rng.uniform(-1, 1, size=(n_patients, 3, 1, 1))
-    images = 110 + 20 * rng.normal(size=(len(patient), 3, 80, 80))
+    images = 110 + 20 * rng.normal(size=(len(patient), 3, SIZE, SIZE))
     images = images + 40 * effect * (labels[patient] - 0.5)[:, None, None, None] + 80 * identity * colour[patient]
     names = pd.Series([f"TCGA_XX_{i:04d}" for i in patient])
     table = pd.DataFrame({"patient": names, "case": names, "slice": np.arange(len(patient)), "label": labels[patient]})
-    return Patches(images.clip(0, 255).astype(np.uint8), np.ones((len(patient), 80, 80), bool), table, "digest")
+    return Patches(images.clip(0, 255).astype(np.uint8), np.ones((len(patient), SIZE, SIZE), bool), table, "digest")
 
 
 def arm(**changes):
@@ -167,59 +178,86 @@ def test_a_key_changes_nothing_in_the_study_while_another_thread_sends_it_to_wor
 
 
 def test_fits_done_together_as_on_a_gpu_agree_with_those_done_alone():
-    data = cohort(effect=0.5)
-    rows = np.arange(len(data.table)) // 4 % 2
-    study = cross_validation.Study(data, rows[None], {("scratch", "compact"): None}, 0)
-    together = study.fit(arm(), [(0, 0), (0, 1)])
-    alone = [study.fit(arm(), [(0, fold)])[0] for fold in (0, 1)]
+    data, settings = cohort(effect=1), arm(epochs=8)
+    split = data.table.patient.map(cross_validation.assign_folds(data.labels, 2, 0)).to_numpy()
+    study = cross_validation.Study(data, split[None], {("scratch", "compact"): None}, 0)
+    together = study.fit(settings, [(0, 0), (0, 1)])
+    alone = [study.fit(settings, [(0, fold)])[0] for fold in (0, 1)]
     for a, b in zip(together, alone):
         assert (a["repeat"], a["fold"]) == (b["repeat"], b["fold"]) and list(a["patient"]) == list(b["patient"])
-        assert np.corrcoef(a["score"], b["score"])[0, 1] > 0.99
+        # They differ by rounding, which 40 steps of Adam enlarge to some hundredths.
+        assert a["score"].std() > 1 and np.abs(a["score"] - b["score"]).max() < 0.1
+
+
+def on_write(monkeypatch, n, action):
+    """Call `action` once this process has written `n` fits."""
+    write, written = cross_validation._write, []
+
+    def counted(*arguments):
+        write(*arguments)
+        written.append(arguments)
+        if len(written) == n:
+            action()
+
+    monkeypatch.setattr(cross_validation, "_write", counted)
+
+
+def test_an_interrupted_run_continues_with_what_is_missing(tmp_path, monkeypatch):
+    data = cohort(n_patients=16, effect=0.5)
+    expected = cross_validation.cross_validate(data, [arm(epochs=1)], tmp_path / "whole", 3, 2)
+
+    def interrupt():
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        on_write(patched, 2, interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            cross_validation.cross_validate(data, [arm(epochs=1)], tmp_path / "broken", 3, 2)
+    done = stamps(tmp_path / "broken")
+    assert len(list((tmp_path / "broken").glob("*.npz"))) == 2
+    again = cross_validation.cross_validate(data, [arm(epochs=1)], tmp_path / "broken", 3, 2)
+    assert done.items() < stamps(tmp_path / "broken").items()
+    pd.testing.assert_frame_equal(again, expected, check_exact=True)
 
 
 SCRIPT = """
-import sys
+import os, signal, sys
 from pathlib import Path
 sys.path.insert(0, {tests!r})
-from test_cross_validation import arm, cohort
+import pytest
+from test_cross_validation import arm, cohort, on_write
 from radiogen_utils import cross_validation
+if {kill_after}:
+    on_write(pytest.MonkeyPatch(), {kill_after}, lambda: os.killpg(0, signal.SIGKILL))
 table = cross_validation.cross_validate(cohort(n_patients=24, effect=0.5), [arm(epochs=2)], Path({folder!r}), 4, 3)
 table.to_csv(Path({folder!r}) / "predictions.csv", index=False)
 """
 
 
-def start(folder) -> subprocess.Popen:
-    """The cross-validation of `SCRIPT` in a process group of its own."""
-    code = SCRIPT.format(tests=str(Path(__file__).parent), folder=str(folder))
-    return subprocess.Popen([sys.executable, "-c", code], start_new_session=True)
+def run(folder, kill_after=0) -> int:
+    """Exit status of the cross-validation of `SCRIPT`, on all cores, in a process group of its own."""
+    code = SCRIPT.format(tests=str(Path(__file__).parent), folder=str(folder), kill_after=kill_after)
+    return subprocess.run([sys.executable, "-c", code], start_new_session=True, timeout=300).returncode
 
 
-def wait_for_fits(folder, n, patience=120):
-    for _ in range(10 * patience):
-        if len(list(folder.glob("*-r*-f*.npz"))) >= n:
-            return
-        time.sleep(0.1)
-    raise TimeoutError(f"fewer than {n} fits in {folder} after {patience} s")
-
-
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no SIGKILL")
 def test_a_killed_run_continues_and_ends_as_if_it_had_not_been(tmp_path):
-    whole = start(tmp_path / "whole")
-    assert whole.wait(300) == 0
-    killed = start(tmp_path / "killed")
-    wait_for_fits(tmp_path / "killed", 3)
-    os.killpg(killed.pid, signal.SIGKILL)
-    killed.wait()
-    done = stamps(tmp_path / "killed")
-    assert 3 <= len(list((tmp_path / "killed").glob("*.npz"))) < 12
-    assert not (tmp_path / "killed" / "predictions.csv").exists()
-    assert start(tmp_path / "killed").wait(300) == 0
-    assert all(stamps(tmp_path / "killed").get(file, stamp) == stamp for file, stamp in done.items())
-    expected = (tmp_path / "whole" / "predictions.csv").read_bytes()
-    assert (tmp_path / "killed" / "predictions.csv").read_bytes() == expected
+    data = cohort(n_patients=24, effect=0.5)
+    expected = cross_validation.cross_validate(data, [arm(epochs=2)], tmp_path / "whole", 4, 3)
+    killed = tmp_path / "killed"
+    assert run(killed, kill_after=3) == -signal.SIGKILL
+    done = stamps(killed)
+    assert len(list(killed.glob("*.npz"))) == 3 and not (killed / "predictions.csv").exists()
+    assert run(killed) == 0
+    assert all(stamps(killed)[file] == stamp for file, stamp in done.items())
+    expected.to_csv(tmp_path / "expected.csv", index=False)
+    assert (killed / "predictions.csv").read_bytes() == (tmp_path / "expected.csv").read_bytes()
 
 
-def test_the_second_run_in_a_folder_says_so_and_harms_nothing(tmp_path):
+def test_the_second_run_in_a_folder_says_so_and_harms_nothing(tmp_path, monkeypatch):
+    acquire = FileLock.acquire
+    monkeypatch.setattr(FileLock, "acquire", lambda lock, timeout: acquire(lock, timeout=0.1))  # not seconds
     data = cohort(n_patients=8)
     holder = (
         "import sys, time; from pathlib import Path; from radiogen_utils.support import exclusive\n"
@@ -245,49 +283,36 @@ def test_a_worker_with_other_code_refuses():
         study.fit(arm(), [(0, 0)])
 
 
-def test_dask_workers_one_of_them_killed_give_the_same_predictions(cluster, tmp_path):
-    from threading import Thread
-
+@pytest.mark.slow
+def test_dask_workers_one_of_them_killed_give_the_same_predictions(cluster, tmp_path, monkeypatch):
     address, workers = cluster.address, cluster.workers
     data, settings = cohort(n_patients=24, effect=0.5), [arm(epochs=2)]
     local = cross_validation.cross_validate(data, settings, tmp_path / "local", 4, 3)
-
     with cross_validation.connect(address) as client:
         client.wait_for_workers(2, timeout=60)
-
-    def kill_one():
-        wait_for_fits(tmp_path / "dask", 3)
-        workers[0].kill()
-
-    killer = Thread(target=kill_one)
-    killer.start()
+    on_write(monkeypatch, 3, workers[0].kill)
     spread = cross_validation.cross_validate(data, settings, tmp_path / "dask", 4, 3, scheduler=address)
-    killer.join()
     assert workers[0].wait(10) != 0 and workers[1].poll() is None
     pd.testing.assert_frame_equal(spread, local, check_exact=True)
 
 
-def test_a_run_outlives_all_its_workers_when_another_one_comes(cluster, tmp_path):
-    from threading import Thread
-
+@pytest.mark.slow
+def test_a_run_outlives_all_its_workers_when_another_one_comes(cluster, tmp_path, monkeypatch):
     data, settings = cohort(n_patients=24, effect=0.5), [arm(epochs=2)]
 
     def replace_all():
-        wait_for_fits(tmp_path, 2)
         for worker in cluster.workers:
             worker.kill()
         cluster.start_worker()
 
-    replacer = Thread(target=replace_all)
-    replacer.start()
+    on_write(monkeypatch, 2, replace_all)
     table = cross_validation.cross_validate(data, settings, tmp_path, 4, 2, scheduler=cluster.address)
-    replacer.join()
     assert all(worker.wait(10) != 0 for worker in cluster.workers) and len(table) == 48
 
 
 def test_nobody_at_the_scheduler_s_address(monkeypatch):
     pytest.importorskip("distributed", reason="Dask is not installed")
-    monkeypatch.setattr(cross_validation, "SCHEDULER_PATIENCE", 2)
+    monkeypatch.setattr(cross_validation, "SCHEDULER_PATIENCE", 0.5)
     with pytest.raises(SchedulerError, match="no Dask scheduler answers at tcp://127.0.0.1:9"):
         cross_validation.connect("tcp://127.0.0.1:9")
     with pytest.raises(SchedulerError, match="no Dask scheduler answers at nonsense"):

@@ -183,6 +183,7 @@ def test_patches_are_kept_until_archive_label_or_code_change(tiny_cohort, zip_of
     assert len(built) == 5
 
 
+@pytest.mark.slow
 def test_the_published_slices_and_sizes_of_the_real_cohort(real_cohort):
     known = set(zip(real_cohort.slices.case, real_cohort.slices.slice))
     assert {item for row in FIGURE1.values() for item in row} <= known

@@ -13,10 +13,10 @@ QUICK = Training(epochs=3, learning_rate=3e-3, batch_size=16)
 
 
 def bright_and_dark(n=160, seed=0):
-    """Images (N, 1, 80, 80) uint8 of noise, and labels that their brightness tells."""
+    """Images (N, 1, 32, 32) uint8 of noise, and labels that their brightness tells."""
     rng = np.random.default_rng(seed)
     labels = np.arange(n) % 2
-    images = 110 + 20 * rng.normal(size=(n, 1, 80, 80)) + 40 * (labels[:, None, None, None] - 0.5)
+    images = 110 + 20 * rng.normal(size=(n, 1, 32, 32)) + 40 * (labels[:, None, None, None] - 0.5)
     return images.clip(0, 255).astype(np.uint8), labels
 
 
