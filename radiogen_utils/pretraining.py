@@ -64,8 +64,8 @@ def find_slices(where: str = "auto", n_phantom_cases: int = 200, seed: int = 0) 
     """Where the glioblastoma slices are.
 
     Args:
-        where: a path; `phantom` for the synthetic set; `download` for the Decathlon's `Task01_BrainTumour`, fetched into
-            `data/` where it is missing; `auto` for `data/` in the project, where that folder or
+        where: a path; `phantom` for the synthetic set; `download` for the Decathlon's `Task01_BrainTumour`, fetched
+            into `data/` where it is missing; `auto` for `data/` in the project, where that folder or
             `msd-brain-t1gd-slices(.zip)` may lie.
 
     Returns:
@@ -158,6 +158,10 @@ def _read_nifti(path: Path, channel: int):
         tissue = _load_volume(label_file, 3, np.asarray)
         if volume.shape != tissue.shape:
             raise CohortError(f"{file}: {volume.shape} voxels, its label has {tissue.shape}; they must agree")
+        if volume.shape[:2] != (240, 240):
+            raise CohortError(
+                f"{file}: expected 240×240 voxels a slice, found {volume.shape}; is it of Task01_BrainTumour?"
+            )
         high = np.percentile(volume[volume > 0], 99.5) if (volume > 0).any() else 1
         volume = np.rint(np.clip(volume / high, 0, 1) * 255)
         for z in (z for z in HEIGHTS if z < volume.shape[2] and (volume[:, :, z] > 0).any()):
@@ -176,7 +180,8 @@ def _load_volume(file: Path, dimensions: int, read: Callable[[object], np.ndarra
         if image.ndim == dimensions and (dimensions < 4 or image.shape[3] == len(DECATHLON_SEQUENCES)):
             return read(image.dataobj)
     except (OSError, EOFError, ValueError, zlib.error, ImageFileError, HeaderDataError) as error:
-        raise CohortError(f"{file}: truncated, or not a NIfTI file ({error}); download it again") from error
+        reason = " ".join(str(error).split())  # nibabel's has several lines
+        raise CohortError(f"{file}: truncated, or not a NIfTI file ({reason}); download it again") from error
     expected = "H×W×D×4" if dimensions == 4 else "H×W×D"
     raise CohortError(f"{file}: expected {expected}, found {image.shape}; is it a file of Task01_BrainTumour?")
 

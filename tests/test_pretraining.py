@@ -1,5 +1,6 @@
 """`pretraining`: both layouts of the glioblastoma slices, the rule, the split by case, the task."""
 
+import gzip
 import zipfile
 
 import nibabel
@@ -124,6 +125,33 @@ def test_decathlon_folder(tmp_path):
             file.write_bytes(content)
             with pytest.raises(CohortError, match=f"{file.name}: truncated, or not a NIfTI file .*download it again"):
                 pretraining.open_slices(root)
+
+
+def test_volumes_of_another_size_are_named(tmp_path):
+    for part, shape in (("imagesTr", (25, 24, 60, 4)), ("labelsTr", (25, 24, 60))):
+        (tmp_path / part).mkdir()
+        nibabel.save(nibabel.Nifti1Image(np.ones(shape, np.uint8), np.eye(4)), tmp_path / part / "BRATS_007.nii.gz")
+    with pytest.raises(CohortError, match="BRATS_007.nii.gz: expected 240×240 voxels a slice, found .25, 24, 60"):
+        pretraining.open_slices(tmp_path)
+
+
+def test_a_damaged_volume_is_one_line(tmp_path):
+    for part, shape in (("imagesTr", (240, 240, 1, 4)), ("labelsTr", (240, 240, 1))):
+        (tmp_path / part).mkdir()
+        nibabel.save(nibabel.Nifti1Image(np.ones(shape, np.uint8), np.eye(4)), tmp_path / part / "BRATS_007.nii.gz")
+    file = tmp_path / "imagesTr" / "BRATS_007.nii.gz"
+    label = tmp_path / "labelsTr" / "BRATS_007.nii.gz"
+    content = gzip.decompress(file.read_bytes())
+    damages = [(label, gzip.decompress(label.read_bytes())[:3000])]  # packed well, but not the whole
+    for position in (40, 42, 48, 70, 344):  # number of dimensions, two of them, type of the voxels, magic word
+        damages.append((file, content[:position] + b"\x7f\x02" + content[position + 2 :]))
+    for damaged, left in damages:
+        before = damaged.read_bytes()
+        damaged.write_bytes(gzip.compress(left))
+        with pytest.raises(CohortError, match=f"{damaged.parent.name}/BRATS_007.nii.gz: ") as told:
+            pretraining.open_slices(tmp_path)
+        assert "\n" not in str(told.value)
+        damaged.write_bytes(before)
 
 
 def test_slices_as_png_hold_one_sequence(folder):

@@ -1,11 +1,13 @@
-"""Find the cohort: on this machine, at Kaggle, or, where neither has it, the synthetic phantom. And fetch large files."""
+"""Find the cohort: on this machine, at Kaggle, or, where neither has it, the synthetic phantom. Fetch large files."""
 
 import hashlib
 import os
 import shutil
+import sys
 import tarfile
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +15,7 @@ from pathlib import Path
 import requests
 from tqdm import tqdm
 
-from ..support import digest, is_batch, project_root
+from ..support import digest, duration, is_batch, project_root
 from .archive import Archive, CohortError, find_in
 from .verification import verify
 
@@ -120,25 +122,27 @@ def _kaggle() -> Path:
     folder, zipped = Path(cache.get_path(handle)), Path(cache.get_archive_path(handle))
     try:
         check_reachable(get_endpoint(get_env()))
+    except Exception as error:
+        if isinstance(error, requests.ConnectionError) and not isinstance(error, requests.exceptions.SSLError):
+            raise Unreachable(str(error)) from error
+        raise _failed(_explain(error)) from error
+    try:
         _check_space(folder, sum(KAGGLE_BYTES), "set KAGGLEHUB_CACHE to a folder with more")
         print(
-            f"downloading the cohort from Kaggle: {KAGGLE_BYTES[0] / 1e9:.2f} GB, {KAGGLE_BYTES[1] / 1e9:.1f} GB unpacked, "
-            f"into {folder}; minutes on a fast line, once",
+            f"downloading the cohort from Kaggle: {KAGGLE_BYTES[0] / 1e9:.2f} GB, {KAGGLE_BYTES[1] / 1e9:.1f} GB "
+            f"unpacked, into {folder}; minutes on a fast line, once",
             flush=True,
         )
+        shutil.rmtree(folder, ignore_errors=True)  # a copy that was refused: its files would stay among the new ones
         with _bounded_requests():
-            dataset_download(KAGGLE)
+            folder = Path(dataset_download(KAGGLE))  # elsewhere than in the cache on Kaggle's and Google's machines
         cache.mark_as_incomplete(handle)  # until it is verified, so that no later call takes it for a good copy
     except CohortError:
         raise
-    except requests.ConnectionError as error:
-        if "cannot be reached" in str(error):
-            raise Unreachable(str(error)) from error
-        raise _failed(_explain(error)) from error
     except Exception as error:  # what kagglehub raises has no class in common
-        if not isinstance(error, OSError):  # the file is damaged: a rerun that went on from it would fail again
-            zipped.unlink(missing_ok=True)
-            shutil.rmtree(folder, ignore_errors=True)
+        # A rerun goes on from what came, unless that is damaged, or the beginning of something else, of a login page.
+        if zipped.is_file() and not (isinstance(error, OSError) and _begins_as_zip(zipped)):
+            zipped.unlink()
         raise _failed(_explain(error)) from error
     try:
         found = verify(folder)
@@ -147,8 +151,8 @@ def _kaggle() -> Path:
     if found.status != "complete" or found.problems:
         reason = [*found.problems, found.summary][0]
         raise CohortError(
-            f"{folder}: not the public archive ({reason}); delete this folder and download it again, or pass it as DATA "
-            "to use it all the same"
+            f"{folder}: not the public archive ({reason}); run the same command again to replace it by a new download, "
+            "or move it elsewhere and give its path as DATA to use it all the same"
         )
     cache.mark_as_complete(handle)
     return folder
@@ -159,6 +163,11 @@ def _failed(what: str) -> CohortError:
         f"the download from Kaggle failed: {what}. Run the same command again, it goes on from there; or download "
         f"{KAGGLE_PAGE} by hand and give the zip as DATA=path/to/archive.zip"
     )
+
+
+def _begins_as_zip(path: Path) -> bool:
+    with open(path, "rb") as file:
+        return file.read(2) == b"PK"
 
 
 def _explain(error: Exception) -> str:
@@ -177,8 +186,8 @@ def _explain(error: Exception) -> str:
         return f"Kaggle has trouble of its own ({status}); wait a little"
     if isinstance(error, requests.exceptions.SSLError):
         return f"the server's certificate is not trusted; a proxy may need REQUESTS_CA_BUNDLE ({_line(error)})"
-    if isinstance(error, requests.Timeout):
-        return f"the server stopped answering for {TIMEOUT[1]} seconds"
+    if isinstance(error, requests.Timeout) or "Read timed out" in str(error):  # the latter in the middle of the file
+        return "the server stopped answering"
     if isinstance(error, (requests.ConnectionError, requests.exceptions.ChunkedEncodingError)):
         return f"the connection broke off ({type(error).__name__})"
     if isinstance(error, ValueError) and "credentials" in str(error):
@@ -236,42 +245,39 @@ def fetch_archive(url: str, md5: str, size: float, name: str) -> Path:
     folder, part = data / name, data / f"{name}.tar.part"
     if folder.exists():
         return folder
-    data.mkdir(exist_ok=True)
-    _check_space(data, 2 * size, "make room, or put the unpacked folder there yourself")
-    print(f"downloading {name}: {size / 1e9:.1f} GB, as much again to unpack it, into {data}", flush=True)
-    print(
-        f"about {size / 1e7 / 60:.0f} minutes at 10 MB/s, once; may be interrupted, a rerun goes on from there",
-        flush=True,
-    )
     try:
+        data.mkdir(exist_ok=True)
+        _check_space(data, 2 * size, "make room, or put the unpacked folder there yourself")
+        print(f"downloading {name}: {size / 1e9:.1f} GB, as much again to unpack it, into {data}", flush=True)
+        print(
+            f"{duration(size / 1e7)} at 10 MB/s, once; may be interrupted, a rerun goes on from there",
+            flush=True,
+        )
         check_reachable(url)
         _resume(url, part)
-    except requests.RequestException as error:
+        with open(part, "rb") as file:
+            if hashlib.file_digest(file, "md5").hexdigest() != md5:
+                part.unlink()
+                raise CohortError(f"{name}: the download is not the file expected (MD5) and was removed; run it again")
+        print("unpacking …", flush=True)
+        with tempfile.TemporaryDirectory(dir=data, prefix=".unpacking-") as temporary:
+            with tarfile.open(part) as archive:
+                archive.extractall(temporary, filter="data")
+            os.rename(Path(temporary, name), folder)
+        part.unlink()
+    except (OSError, tarfile.TarError) as error:  # the server, the connection, the disk
         raise CohortError(
             f"{name}: the download failed ({_line(error)}); run the same command again, it goes on from there, or get "
             f"{url} by hand and unpack it into {data}"
         ) from error
-    with open(part, "rb") as file:
-        if hashlib.file_digest(file, "md5").hexdigest() != md5:
-            part.unlink()
-            raise CohortError(f"{name}: the download is not the file expected (MD5) and was removed; run it again")
-    print("unpacking …", flush=True)
-    with tempfile.TemporaryDirectory(dir=data, prefix=".unpacking-") as temporary:
-        try:
-            with tarfile.open(part) as archive:
-                archive.extractall(temporary, filter="data")
-        except (tarfile.TarError, EOFError) as error:
-            part.unlink()
-            raise CohortError(
-                f"{name}: the download cannot be unpacked ({error}) and was removed; run it again"
-            ) from error
-        os.rename(Path(temporary, name), folder)
-    part.unlink()
     return folder
 
 
 def _resume(url: str, part: Path) -> None:
-    """Stream `url` to the end of what is in `part` already; pooch, used elsewhere, would begin again."""
+    """Stream `url` to the end of what is in `part` already; pooch, used elsewhere, would begin again.
+
+    A file that has changed on the server meanwhile is not noticed here but by its checksum.
+    """
     have = part.stat().st_size if part.exists() else 0
     headers = {"Range": f"bytes={have}-"} if have else {}
     with requests.get(url, stream=True, timeout=TIMEOUT, headers=headers) as response:
@@ -279,12 +285,24 @@ def _resume(url: str, part: Path) -> None:
             return
         response.raise_for_status()
         have = have if response.status_code == 206 else 0  # a server may know no ranges
-        total = have + int(response.headers.get("Content-Length", 0)) or None
-        bar = tqdm(total=total, initial=have, unit="B", unit_scale=True, mininterval=30 if is_batch() else 0.5)
-        with open(part, "ab" if have else "wb") as file, bar:
-            for chunk in response.iter_content(1 << 16):
+        total = have + int(response.headers.get("Content-Length", 0))
+        with open(part, "ab" if have else "wb") as file:
+            for chunk in _counted(response.iter_content(1 << 16), have, total):
                 file.write(chunk)
-                bar.update(len(chunk))
+
+
+def _counted(chunks: Iterator[bytes], have: int, total: int) -> Iterator[bytes]:
+    """Yield chunks with a bar of the bytes when interactive, or a line every twentieth in batch."""
+    start, begun, told = time.monotonic(), have, have
+    with tqdm(total=total, initial=have, unit="B", unit_scale=True, file=sys.stdout, disable=is_batch()) as bar:
+        for chunk in chunks:
+            yield chunk
+            have += len(chunk)
+            bar.update(len(chunk))
+            if is_batch() and have - told >= total / 20 > 0:
+                told = have
+                left = (time.monotonic() - start) / (have - begun) * max(total - have, 0)
+                print(f"{have / 1e9:.2f} of {total / 1e9:.2f} GB, {duration(left)} left", flush=True)
 
 
 def _phantom(n_patients: int, seed: int, null: bool) -> Path:
@@ -296,7 +314,7 @@ def _phantom(n_patients: int, seed: int, null: bool) -> Path:
 
 
 def keep_phantom(name: str, write: Callable[[Path], object]) -> Path:
-    """The folder `name`, with a digest of the phantom's source, in `data`; where it is missing, `write(folder)` fills it."""
+    """The folder `name`, with a digest of the phantom's source, in `data`; where missing, `write(folder)` fills it."""
     from ..phantom import anatomy, cohort
 
     data = project_root() / "data"
