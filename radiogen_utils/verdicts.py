@@ -2,6 +2,10 @@
 
 from . import article
 
+MIN_REPEATS = 2
+"""Repeats of the cross-validation that a verdict needs: one is a single draw, which the next shuffle contradicts."""
+ONE_REPEAT = "no verdict on one repeat"
+
 
 def published_task(cohort: dict, label: dict) -> bool:
     """Whether a run asks the article's question about the article's cohort.
@@ -19,12 +23,42 @@ def reproduced(auc: float) -> bool:
     return bool(round(abs(auc - article.AUC["gbm"][0]), 9) <= article.MARGIN)
 
 
-def clears_the_bar(low: float, high: float) -> str:
+def reproduction(auc: float, repeats: int, published: bool) -> tuple[bool | None, str]:
+    """The verdict on the article's AUC, and in words; `None` without one.
+
+    Args:
+        auc: mean of the glioblastoma arm's AUC over the repeats.
+        repeats: how many there are.
+        published: `published_task` of the run.
+    """
+    if not published:
+        return None, "no verdict, this is not the published cohort and label"
+    if repeats < MIN_REPEATS:
+        return None, ONE_REPEAT
+    return reproduced(auc), "reproduced" if reproduced(auc) else "not reproduced"
+
+
+def better(low: float, high: float, repeats: int) -> str:
+    """The claim that one arm has the greater AUC, in words.
+
+    Args:
+        low, high: interval of its AUC minus that of the other arm.
+        repeats: of the cross-validation.
+    """
+    if repeats < MIN_REPEATS:
+        return ONE_REPEAT
+    return "supported" if low > 0 else "contradicted" if high < 0 else "not decided"
+
+
+def clears_the_bar(low: float, high: float, repeats: int) -> str:
     """Whether a network ranks the patients better than the trees do, in words.
 
     Args:
         low, high: interval of the AUC of the trees minus that of the network.
+        repeats: of the cross-validation.
     """
+    if repeats < MIN_REPEATS:
+        return ONE_REPEAT
     if low > 0:
         return "no, the trees rank the patients better"
     if high < 0:

@@ -22,6 +22,33 @@ def test_reproduced_is_within_0_05_of_0_730_both_included(auc, expected):
     assert verdicts.reproduced(auc) is expected and verdicts.reproduced(np.float64(auc)) is expected
 
 
+@pytest.mark.parametrize(
+    "auc, repeats, published, answer",
+    [
+        (0.78, 2, True, (True, "reproduced")),
+        (0.79, 5, True, (False, "not reproduced")),
+        (0.73, 1, True, (None, "no verdict on one repeat")),
+        (0.73, 5, False, (None, "no verdict, this is not the published cohort and label")),
+    ],
+)
+def test_the_verdict_needs_repeats_and_the_published_question(auc, repeats, published, answer):
+    assert verdicts.reproduction(auc, repeats, published) == answer
+
+
+@pytest.mark.parametrize(
+    "low, high, repeats, answer",
+    [
+        (0.01, 0.1, 2, "supported"),
+        (0.0, 0.1, 2, "not decided"),
+        (-0.1, 0.0, 2, "not decided"),
+        (-0.1, -0.01, 2, "contradicted"),
+        (0.01, 0.1, 1, "no verdict on one repeat"),
+    ],
+)
+def test_one_arm_is_better_where_the_interval_says_so_and_not_on_one_repeat(low, high, repeats, answer):
+    assert verdicts.better(low, high, repeats) == answer
+
+
 def test_the_protocol_s_numbers():
     """They were fixed before any result; whoever changes them changes the question."""
     assert article.MARGIN == 0.05
@@ -57,7 +84,8 @@ def test_only_the_published_cohort_and_label_get_a_verdict(cohort, label, expect
     [(0.01, 0.2, "no, the trees"), (-0.2, -0.01, "yes, it"), (-0.1, 0.1, "not"), (0, 0.1, "not"), (-0.1, 0, "not")],
 )
 def test_an_interval_that_touches_0_decides_nothing_about_the_bar(low, high, answer):
-    assert verdicts.clears_the_bar(low, high).startswith(answer)
+    assert verdicts.clears_the_bar(low, high, 1) == "no verdict on one repeat"
+    assert verdicts.clears_the_bar(low, high, 2).startswith(answer)
 
 
 ABOVE, BELOW, AROUND = (0.1, 0.3), (-0.3, -0.1), (-0.1, 0.1)
@@ -90,7 +118,7 @@ def test_the_published_verdicts_follow_from_the_published_numbers(published):
     assert roc["reproduced"] is verdicts.reproduced(ours)
     assert roc["difference_from_paper"] == pytest.approx(ours - article.AUC["gbm"][0])
     assert {arm: tuple(values) for arm, values in roc["published"].items()} == article.AUC
-    against = {row["comparison"]: (row["low"], row["high"]) for row in roc["comparisons"]}
+    against = {row["comparison"]: (row["low"], row["high"], row["repeats"]) for row in roc["comparisons"]}
     found = {}
     for comparison, interval in against.items():
         first, second = (part.rsplit(", ", 1) for part in comparison.split(" − "))

@@ -1,6 +1,7 @@
 """JupyterLab on working copies of the notebooks, so that reading never changes the course itself."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -39,7 +40,7 @@ def copy_notebooks(folder: Path) -> list[str]:
 
 
 def lab(options: list[str]) -> int:
-    """Open JupyterLab in the project, at the copy of notebook 1; returns its exit status.
+    """Open JupyterLab in the project, at the copy of notebook 1; returns its exit status, where it returns.
 
     Args:
         options: passed on to Jupyter, e.g. `--no-browser`.
@@ -51,6 +52,8 @@ def lab(options: list[str]) -> int:
         print(f"{name} has changed in the course since you began; delete your copy to get the new one")
     first = COPIES / next(iter(notebooks().values())).name
     command = [sys.executable, "-m", "jupyter", "lab", f"--ServerApp.root_dir={root}", *options, str(root / first)]
-    return subprocess.run(
-        command, cwd=root, env=notebook_environment(root / COPIES / ".ipython", batch=False)
-    ).returncode
+    environment = notebook_environment(root / COPIES / ".ipython", batch=False)
+    if os.name == "posix":  # in the place of this process, so that whoever ends it ends Jupyter
+        os.chdir(root)
+        os.execve(command[0], command, environment)
+    return subprocess.run(command, cwd=root, env=environment).returncode

@@ -2,6 +2,7 @@
 
 import re
 
+from .. import verdicts
 from ..evaluation import FROZEN, split_arm
 from ..figures import INPUTS, NAMES
 
@@ -56,6 +57,9 @@ def results_table(results: dict) -> str:
 
 
 def _verdict(roc) -> str:
+    main = next(row for row in roc["summary"] if [row["arm"], row["backbone"]] == list(roc["main"]))
+    if roc["reproduced"] is None and main["repeats"] < verdicts.MIN_REPEATS:
+        return verdicts.ONE_REPEAT
     return {True: "reproduced", False: "not reproduced", None: "no verdict, other data"}[roc["reproduced"]]
 
 
@@ -89,7 +93,7 @@ def claims(results: dict) -> list[list[str]]:
             for row in roc["frozen_comparisons" if frozen else "comparisons"]:
                 first, second = row["comparison"].split(" − ")
                 if first.startswith(f"{frozen}gbm, ") and second.startswith(f"{frozen}{other}, "):
-                    verdict = "supported" if row["low"] > 0 else "contradicted" if row["high"] < 0 else "not decided"
+                    verdict = verdicts.better(row["low"], row["high"], row["repeats"])
                     found = f"{row['difference']:+.3f} ({row['low']:+.3f} to {row['high']:+.3f}), DeLong p {row['delong_p']:.2f}"
                     network = frozen + first.removeprefix(f"{frozen}gbm, ")
                     rows.append([f"Glioblastoma is a better start than {NAMES[other]} ({network})", found, verdict])

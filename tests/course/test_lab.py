@@ -1,8 +1,10 @@
 """JupyterLab works on copies of the notebooks, in the environment that they rely on."""
 
 import json
+import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -55,12 +57,26 @@ def test_lab_starts_jupyter_at_the_first_copy_and_ends_with_its_status(sources, 
         return subprocess.CompletedProcess(command, 3)
 
     monkeypatch.setattr(lab.subprocess, "run", run)
+    monkeypatch.setattr(lab, "os", SimpleNamespace(name="nt"))
     with pytest.raises(SystemExit) as ended:
         command_line.main(["lab", "--no-browser", "--port", "0"])
     [(command, cwd, env)] = started
     assert ended.value.code == 3 and command[:4] == [sys.executable, "-m", "jupyter", "lab"]
     assert command[-4:] == ["--no-browser", "--port", "0", str(tmp_path / "runs" / "lab" / "01_a.ipynb")]
     assert cwd == tmp_path and env["PYTHONPATH"] == str(project_root()) and "RADIOGEN_BATCH" not in env
+
+
+@pytest.mark.skipif(os.name != "posix", reason="processes are replaced on POSIX systems only")
+def test_whoever_ends_lab_ends_jupyter(sources, tmp_path, monkeypatch):
+    replaced = []
+    monkeypatch.setattr(lab, "project_root", lambda: tmp_path)
+    monkeypatch.setattr(lab.os, "chdir", replaced.append)
+    monkeypatch.setattr(lab.os, "execve", lambda *arguments: replaced.append(arguments))
+    monkeypatch.setattr(lab.subprocess, "run", lambda *arguments, **options: SimpleNamespace(returncode=0))
+    lab.lab([])
+    assert (
+        replaced[0] == tmp_path and replaced[1][0] == sys.executable and replaced[1][1][1:4] == ["-m", "jupyter", "lab"]
+    )
 
 
 LOOK = """
