@@ -74,7 +74,7 @@ def main() -> None:
     parser.add_argument("--pretraining", required=True, help="the glioblastoma slices")
     parser.add_argument("--out", type=Path, default=project_root() / "benchmarks" / "ablation.json")
     options = parser.parse_args()
-    rows = json.loads(options.out.read_text()) if options.out.exists() else []
+    rows = json.loads(options.out.read_text(encoding="utf-8")) if options.out.exists() else []
     found = {(row["input"], row["variant"]) for row in rows}
     slices = pretraining.open_slices(pretraining.find_slices(locate(options.pretraining)))
     with tempfile.TemporaryDirectory() as folder:
@@ -99,7 +99,9 @@ def main() -> None:
                 areas.append(float(roc_auc_score(data.labels, [pooled[patient] for patient in data.labels.index])))
             rows.append({"input": "+".join(sequences), "variant": name, "auc": areas, "patients": len(data.labels)})
             print(f"{rows[-1]['input']}, {name}: {areas}", flush=True)
-            write_atomically(options.out, lambda path: path.write_text(json.dumps(rows, indent=2) + "\n"))
+            write_atomically(
+                options.out, lambda path: path.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
+            )
 
 
 if __name__ == "__main__":

@@ -90,7 +90,7 @@ def main() -> None:
     }
     print(pd.DataFrame(rows).T.round(4).to_string())
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(rows, indent=2, ensure_ascii=False) + "\n")
+    options.out.write_text(json.dumps(rows, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -292,7 +292,7 @@ def main() -> None:
         results[name] = run_section(name, path)
         print("\n".join(lines({name: results[name]})), flush=True)
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(results, indent=2) + "\n")
+    options.out.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
     print(f"written: {options.out}")
 
 

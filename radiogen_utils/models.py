@@ -150,7 +150,7 @@ def save_weights(state: dict, path: Path, record: dict | None = None) -> None:
     write_atomically(path, lambda temporary: save_file(state, temporary))
     if record is not None:
         text = json.dumps(record, indent=2) + "\n"
-        write_atomically(path.with_suffix(".json"), lambda temporary: temporary.write_text(text))
+        write_atomically(path.with_suffix(".json"), lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
 def load_weights(path: Path) -> dict[str, torch.Tensor]:

@@ -275,7 +275,7 @@ def pretrain(
     key = digest(CODE, code, backbone, data, training, patches_per_slice, seed)
     record_path = path.with_suffix(".json")
     if path.exists() and record_path.exists():
-        record = json.loads(record_path.read_text())
+        record = json.loads(record_path.read_text(encoding="utf-8"))
         if record["key"] == key:
             for file in (path, record_path):
                 file.touch()  # as fresh as the run that relies on them

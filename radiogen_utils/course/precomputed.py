@@ -42,7 +42,7 @@ def matching(profile: Profile, data: Patches, pretraining: dict, folder: Path = 
         folder: where the results lie.
     """
     try:
-        results = json.loads((folder / "results.json").read_text())
+        results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
         released, asked = results["run"]["settings"], json.loads(json.dumps(asdict(profile)))
         there, wanted = _repeats(released), _repeats(asked)
         suits = (

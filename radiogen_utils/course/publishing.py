@@ -15,9 +15,11 @@ RESULTS_MARK = "<!-- results -->", "<!-- /results -->"
 def write_report(folder: Path) -> None:
     """Leave results.md, what all notebooks found, beside results.json."""
     ablation = project_root() / "benchmarks" / "ablation.json"
-    rows = json.loads(ablation.read_text()) if ablation.exists() else []
-    results = json.loads((folder / "results.json").read_text())
-    (folder / "results.md").write_text(report.report(results, (project_root() / "README.md").read_text(), rows))
+    rows = json.loads(ablation.read_text(encoding="utf-8")) if ablation.exists() else []
+    results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+    (folder / "results.md").write_text(
+        report.report(results, (project_root() / "README.md").read_text(encoding="utf-8"), rows)
+    )
 
 
 def why_not_publish(out: Run, complete: bool) -> str | None:
@@ -63,7 +65,9 @@ def publish(out: Run, complete: bool) -> None:
         for name in ("compact_gbm.safetensors", "compact_gbm.json"):
             shutil.copy(out.folder / name, WEIGHTS)
     readme = project_root() / "README.md"
-    before, _, rest = readme.read_text().partition(RESULTS_MARK[0])
+    before, _, rest = readme.read_text(encoding="utf-8").partition(RESULTS_MARK[0])
     after = rest.partition(RESULTS_MARK[1])[2]
-    readme.write_text(f"{before}{RESULTS_MARK[0]}\n{report.results_table(results)}{RESULTS_MARK[1]}{after}")
+    readme.write_text(
+        f"{before}{RESULTS_MARK[0]}\n{report.results_table(results)}{RESULTS_MARK[1]}{after}", encoding="utf-8"
+    )
     print(f"published: {target} and the table of README.md")
