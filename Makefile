@@ -1,39 +1,75 @@
-# make figures | test | lab | report | bench        (DATA, PRETRAINING, PROFILE, OUT, TRAIN: see README.md)
+# Needs make (3.81 or newer) and Python 3.11 or newer. `make help` lists the targets; README.md says what they do.
 PYTHON ?= python3
-DATA ?= auto
-PRETRAINING ?= auto
-PROFILE ?= standard
-OUT ?= runs/$(PROFILE)
+PY := .venv/bin/python
 
-BIN := .venv/bin
-STAMP := .venv/installed
+YES := 1 y Y yes Yes YES true True TRUE on On ON
+NO := 0 n N no No NO false False FALSE off Off OFF
+ifneq ($(filter-out $(YES) $(NO),$(TRAIN))$(word 2,$(TRAIN)),)
+$(error TRAIN=$(TRAIN) is neither yes nor no: give 1 (train) or 0 (read the scores that come with the course))
+endif
 
-.PHONY: figures test lab report bench clean
+# The shell reads what was given from the environment, and make does not expand it: spaces, quotes and dollars survive.
+override PYTHON := $(value PYTHON)
+override DATA := $(value DATA)
+override PRETRAINING := $(value PRETRAINING)
+override PROFILE := $(value PROFILE)
+override OUT := $(value OUT)
+export PYTHON DATA PRETRAINING PROFILE OUT
+# Another project's packages have no place in this environment.
+unexport PYTHONPATH PYTHONHOME PYTHONSTARTUP
 
-figures: $(STAMP)
-	$(BIN)/python -m radiogen_utils run --data "$(DATA)" --pretraining "$(PRETRAINING)" --profile "$(PROFILE)" --out "$(OUT)" $(if $(TRAIN),--train) --publish
+# Only what was given: the defaults are those of the command line.
+OPTIONS = $(strip $(if $(DATA),--data "$$DATA") $(if $(PRETRAINING),--pretraining "$$PRETRAINING") \
+	$(if $(PROFILE),--profile "$$PROFILE") $(if $(OUT),--out "$$OUT") $(if $(filter $(YES),$(TRAIN)),--train))
 
-test: $(STAMP)
-	$(BIN)/python -m pytest
+.PHONY: help environment figures test test-all lab report bench clean
 
-lab: $(STAMP)
-	$(BIN)/jupyter lab --notebook-dir=. notebooks/01_cohort.ipynb
+help:
+	@echo 'make figures    data, all notebooks, the three figures: some minutes'
+	@echo 'make lab        JupyterLab with the notebooks'
+	@echo 'make report     the executed notebooks of the last run as web pages: seconds'
+	@echo 'make test       the quick tests: some minutes'
+	@echo 'make test-all   all tests: up to half an hour'
+	@echo 'make bench      speed and memory, as ratios: some minutes'
+	@echo 'make clean      deletes .venv and runs'
+	@echo
+	@echo 'The first one installs the requirements in .venv: a minute or two, about 2 GB (6 GB with an NVIDIA GPU).'
+	@echo
+	@echo 'DATA=auto         the cohort: a zip or folder, phantom, or auto (data/, else the download, else the phantom)'
+	@echo 'PRETRAINING=auto  glioblastoma slices: a zip or folder, phantom, or auto (data/, else the weights of the course)'
+	@echo 'PROFILE=standard  how much is computed: smoke, standard or paper'
+	@echo 'OUT=runs/PROFILE  folder of the run'
+	@echo 'TRAIN=0           1 trains anew (half an hour to three hours), instead of reading the scores of the course'
+	@echo 'PYTHON=python3    the Python, 3.11 or newer, from which .venv is made'
+	@echo
+	@echo "For example: make figures DATA='my archive.zip' TRAIN=1"
 
-# The executed notebooks of the last run as web pages.
-report: $(STAMP)
-	$(BIN)/jupyter nbconvert --to html --output-dir "$(OUT)/html" "$(OUT)"/notebooks/*.ipynb
+# Looks whether .venv is sound and up to date, and installs only if it is not.
+environment:
+	@"$$PYTHON" install.py
 
-# Speed and memory, as ratios; needs one more package, MONAI, to compare with.
-bench: $(STAMP)
-	$(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt -e ".[bench]"
-	$(BIN)/python benchmarks/run.py --data "$(DATA)"
+figures: environment
+	$(PY) -m radiogen_utils run $(OPTIONS) --publish
+
+test: environment
+	$(PY) -m pytest -n auto -m "not slow"
+
+test-all: environment
+	$(PY) -m pytest -n auto
+
+lab: environment
+	$(PY) -m radiogen_utils lab
+
+# Of the run in OUT or of PROFILE; if neither is given, of the latest.
+report:
+	@out="$${OUT:-$$(ls -td runs/$${PROFILE:-*}/ 2> /dev/null | head -n 1)}" && \
+	{ ls "$$out"/notebooks/*.ipynb > /dev/null 2>&1 || { echo "There is no run to report on: run 'make figures' first." >&2; exit 1; }; } && \
+	"$$PYTHON" install.py && cd "$$out"/notebooks && "$(CURDIR)/$(PY)" -m nbconvert --to html --output-dir ../html *.ipynb
+
+# Compares with one more package, MONAI.
+bench:
+	@"$$PYTHON" install.py bench
+	$(PY) benchmarks/run.py $(if $(DATA),--data "$$DATA")
 
 clean:
 	rm -rf .venv runs
-
-# Installs once; without network it is not touched again until the requirements change.
-$(STAMP): pyproject.toml constraints.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; give one with PYTHON=..."; exit 1; }
-	test -x $(BIN)/pip || $(PYTHON) -m venv .venv || { rm -rf .venv; exit 1; }
-	$(BIN)/python -m pip install --disable-pip-version-check --progress-bar off -c constraints.txt -e ".[test]"
-	touch $@
