@@ -1,63 +1,75 @@
-# What there is: make help. Variables: README.md.
+# Needs make (3.81 or newer) and Python 3.11 or newer. `make help` lists the targets; README.md says what they do.
 PYTHON ?= python3
-DATA ?= auto
-PRETRAINING ?= auto
-PROFILE ?= standard
-OUT ?=
-TRAIN ?=
-export DATA PRETRAINING PROFILE OUT
+PY := .venv/bin/python
 
-VENV_PYTHON := $(if $(wildcard .venv/Scripts/python.exe),.venv/Scripts/python.exe,.venv/bin/python)
-RUN_FOLDER = $(if $(OUT),$(OUT),runs/$(PROFILE))
-
-yes := 1 y yes true on
-no := 0 n no false off
-answer := $(shell echo "$(TRAIN)" | tr '[:upper:]' '[:lower:]')
-ifneq ($(filter-out $(yes) $(no),$(answer)),)
-$(error TRAIN=$(TRAIN) is neither yes nor no)
+YES := 1 y Y yes Yes YES true True TRUE on On ON
+NO := 0 n N no No NO false False FALSE off Off OFF
+ifneq ($(filter-out $(YES) $(NO),$(TRAIN))$(word 2,$(TRAIN)),)
+$(error TRAIN=$(TRAIN) is neither yes nor no: give 1 (train) or 0 (read the scores that come with the course))
 endif
 
-.PHONY: help figures test test-all lab report bench clean environment
+# The shell reads what was given from the environment, and make does not expand it: spaces, quotes and dollars survive.
+override PYTHON := $(value PYTHON)
+override DATA := $(value DATA)
+override PRETRAINING := $(value PRETRAINING)
+override PROFILE := $(value PROFILE)
+override OUT := $(value OUT)
+export PYTHON DATA PRETRAINING PROFILE OUT
+# Another project's packages have no place in this environment.
+unexport PYTHONPATH PYTHONHOME PYTHONSTARTUP
+
+# Only what was given: the defaults are those of the command line.
+OPTIONS = $(strip $(if $(DATA),--data "$$DATA") $(if $(PRETRAINING),--pretraining "$$PRETRAINING") \
+	$(if $(PROFILE),--profile "$$PROFILE") $(if $(OUT),--out "$$OUT") $(if $(filter $(YES),$(TRAIN)),--train))
+
+.PHONY: help environment figures test test-all lab report bench clean
 
 help:
-	@echo "make figures    environment, data, all notebooks, the figures: minutes; what is trained anew takes longer"
-	@echo "make lab        JupyterLab on working copies of the notebooks"
-	@echo "make test       the tests, some minutes; make test-all: those that take longer as well"
-	@echo "make report     the executed notebooks of the last run as web pages"
-	@echo "make bench      speed and memory, as ratios: some minutes"
-	@echo "make clean      remove the environment and all runs"
+	@echo 'make figures    data, all notebooks, the three figures: some minutes'
+	@echo 'make lab        JupyterLab with the notebooks'
+	@echo 'make report     the executed notebooks of the last run as web pages: seconds'
+	@echo 'make test       the quick tests: some minutes'
+	@echo 'make test-all   all tests: up to half an hour'
+	@echo 'make bench      speed and memory, as ratios: some minutes'
+	@echo 'make clean      deletes .venv and runs'
 	@echo
-	@echo "with            DATA=auto|phantom|PATH           the cohort (default: auto, the public archive)"
-	@echo "                PRETRAINING=auto|download|PATH   glioblastoma images (default: the weights of the course)"
-	@echo "                PROFILE=smoke|standard|paper     how much (default: standard)"
-	@echo "                TRAIN=yes                        train, even where scores come with the course"
-	@echo "                OUT=DIR                          run folder (default: runs/PROFILE)"
-	@echo "                PYTHON=python3.12                the Python to begin with, 3.11 or newer"
+	@echo 'The first one installs the requirements in .venv: a minute or two, about 2 GB (6 GB with an NVIDIA GPU).'
+	@echo
+	@echo 'DATA=auto         the cohort: a zip or folder, phantom, or auto (data/, else the download, else the phantom)'
+	@echo 'PRETRAINING=auto  glioblastoma slices: a zip or folder, phantom, or auto (data/, else the weights of the course)'
+	@echo 'PROFILE=standard  how much is computed: smoke, standard or paper'
+	@echo 'OUT=runs/PROFILE  folder of the run'
+	@echo 'TRAIN=0           1 trains anew (half an hour to three hours), instead of reading the scores of the course'
+	@echo 'PYTHON=python3    the Python, 3.11 or newer, from which .venv is made'
+	@echo
+	@echo "For example: make figures DATA='my archive.zip' TRAIN=1"
+
+# Looks whether .venv is sound and up to date, and installs only if it is not.
+environment:
+	@"$$PYTHON" install.py
 
 figures: environment
-	@$(VENV_PYTHON) -m radiogen_utils run --data "$$DATA" --pretraining "$$PRETRAINING" --profile "$$PROFILE" \
-		$(if $(OUT),--out "$$OUT") $(if $(filter $(yes),$(answer)),--train) --publish
+	$(PY) -m radiogen_utils run $(OPTIONS) --publish
 
 test: environment
-	@$(VENV_PYTHON) -m pytest -n auto --dist loadgroup -m "not slow"
+	$(PY) -m pytest -n auto --dist loadgroup -m "not slow"
 
 test-all: environment
-	@$(VENV_PYTHON) -m pytest -n auto --dist loadgroup
+	$(PY) -m pytest -n auto --dist loadgroup
 
 lab: environment
-	@$(VENV_PYTHON) -m radiogen_utils lab
+	$(PY) -m radiogen_utils lab
 
-report: environment
-	@ls "$(RUN_FOLDER)"/notebooks/*.ipynb > /dev/null 2>&1 || { echo "no notebooks in $(RUN_FOLDER): run make figures first"; exit 1; }
-	@$(VENV_PYTHON) -m jupyter nbconvert --to html --output-dir "$(RUN_FOLDER)/html" "$(RUN_FOLDER)"/notebooks/*.ipynb
+# Of the run in OUT or of PROFILE; if neither is given, of the latest.
+report:
+	@out="$${OUT:-$$(ls -td runs/$${PROFILE:-*}/ 2> /dev/null | head -n 1)}" && \
+	{ ls "$$out"/notebooks/*.ipynb > /dev/null 2>&1 || { echo "There is no run to report on: run 'make figures' first." >&2; exit 1; }; } && \
+	"$$PYTHON" install.py && cd "$$out"/notebooks && "$(CURDIR)/$(PY)" -m nbconvert --to html --output-dir ../html *.ipynb
 
-# Needs one more package, MONAI, to compare with.
-bench: environment
-	@$(VENV_PYTHON) -m pip install --disable-pip-version-check --quiet -c constraints.txt -e ".[bench]"
-	@$(VENV_PYTHON) benchmarks/run.py --data "$$DATA"
+# Compares with one more package, MONAI.
+bench:
+	@"$$PYTHON" install.py bench
+	$(PY) benchmarks/run.py $(if $(DATA),--data "$$DATA")
 
 clean:
 	rm -rf .venv runs
-
-environment:
-	@$(PYTHON) install.py

@@ -1,172 +1,225 @@
-"""Set up the course's environment in .venv. Needs nothing but Python 3.11 or newer; `make` calls it.
+"""Set up the course's environment in .venv; where it is sound and up to date, do nothing.
 
-    python3 install.py        (Windows: py install.py)
+    python3 install.py           (make does this by itself; on Windows: py install.py)
+    python3 install.py bench     (with another extra of pyproject.toml)
 
-What is sound and up to date is left alone, without network. What is broken, moved or half-done is built again. Packages
-come from where pip's settings say; nothing else of them, nor of the reader's environment, has a say. Exact versions:
-constraints.txt. uv does the work, since it chooses the build of torch by the hardware: where no NVIDIA GPU is visible,
-that of the CPU, a third of the size.
+Any Python from 3.11 on will do. pip fetches uv into .venv, and uv installs the rest: it is fast, and where no NVIDIA
+GPU is visible it can take the CPU build of torch, on Linux several gigabytes smaller than the registry's.
+
+Where packages come from (index, find-links, proxy, certificate) is the reader's choice and is read from pip's
+configuration. What else stands there (user, target, constraint, ...) is meant for other projects and is left out.
 """
-
-from __future__ import annotations
 
 import ast
 import hashlib
 import json
 import os
-import shutil
+import platform
+import re
 import subprocess
 import sys
 import time
 from pathlib import Path
-from urllib.parse import urlparse
+from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
-PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+BIN, SUFFIX = (VENV / "Scripts", ".exe") if os.name == "nt" else (VENV / "bin", "")
+PYTHON, UV = str(BIN / ("python" + SUFFIX)), str(BIN / ("uv" + SUFFIX))
 STAMP = VENV / "installed.json"
-REQUIREMENTS = ["-c", "constraints.txt", "-e", ".[test]"]
-UV = "uv==0.13.9"
-SOURCES = {
-    "index-url": "UV_DEFAULT_INDEX",
-    "extra-index-url": "UV_INDEX",
-    "find-links": "UV_FIND_LINKS",
-    "trusted-host": "UV_INSECURE_HOST",
-    "cert": "SSL_CERT_FILE",
-    "proxy": "ALL_PROXY",
+SIZES = {
+    "CPU": "0.5 GB to download, 2 GB on disk, a minute or two",
+    "GPU": "3 GB to download, 6 GB on disk, some minutes",
 }
-"""pip's settings that say where packages come from, and what uv calls them."""
+FROM_PIP = {  # where packages come from: pip's settings, and the variables that tell uv the same
+    "index-url": ("UV_DEFAULT_INDEX", "UV_INDEX_URL"),
+    "extra-index-url": ("UV_INDEX", "UV_EXTRA_INDEX_URL"),
+    "find-links": ("UV_FIND_LINKS",),
+    "no-index": ("UV_NO_INDEX",),
+    "trusted-host": ("UV_INSECURE_HOST",),
+    "cert": ("SSL_CERT_FILE",),
+    "client-cert": ("SSL_CLIENT_CERT",),
+    "proxy": ("HTTPS_PROXY", "HTTP_PROXY"),
+}
+LEAKS = re.compile("PIP_|UV_|PYTHON|VIRTUAL_ENV$|CONDA_PREFIX$")
+SOURCES = re.compile("UV_(.*INDEX|FIND_LINKS|INSECURE|KEYRING|HTTP|SYSTEM_CERTS|OFFLINE|CACHE_DIR|TORCH_BACKEND)")
+CAUSES = {  # what pip and uv say when they stop, and what the reader can do about it
+    "No space left|os error 28|[Qq]uota": "the disk is full: make room",
+    "certificate|CERTIFICATE": "the package source's certificate is not trusted: name your organisation's in PIP_CERT",
+    "Retrying|dns error|client error|timed out": "the package source cannot be reached: look at network and proxy",
+    "No matching distribution|No solution": "a package is not built for {}: take Python 3.11 to 3.14 on Linux, Windows "
+    "or, from macOS 14 on, a Mac with Apple silicon",
+}
 
 
-def main() -> None:
-    if sys.version_info < (3, 11):
-        found = ".".join(map(str, sys.version_info[:3]))
-        stop(f"Python 3.11 or newer is needed, this is {found}; give another one, e.g. make PYTHON=python3.12")
-    before, state = stamp(), state_of_environment()
-    wanted = {"requirements": requirements()}
-    if state is not None and before == state | wanted:
-        return
-    start = time.monotonic()
-    print("setting up .venv: 2 GB of packages (5 GB for a GPU), a minute or two on a fast line, once", flush=True)
-    STAMP.unlink(missing_ok=True)  # until the installation is complete
-    if state is None or any(before.get(name) != value for name, value in state.items()):
-        # Its interpreter is gone, it was moved, or never finished: not worth mending.
-        create()
-    install()
-    STAMP.write_text(json.dumps(state_of_environment() | wanted), encoding="utf-8")
-    size = sum(file.lstat().st_size for file in VENV.rglob("*") if not file.is_dir()) / 1e9
-    print(f"the environment is ready: {time.monotonic() - start:.0f} s, {size:.1f} GB", flush=True)
+def say(line):
+    print(line, file=sys.stderr, flush=True)
 
 
-def stop(reason: str) -> None:
-    """End with one line."""
-    raise SystemExit(f"error: {reason}")
+def stop(what, output=""):
+    """End with one line: what is wrong, what to do, and what the tool itself said last."""
+    said = re.findall(r"^\W*(?:error|cause|warning)\W+(.*)", output, re.M | re.I) or output.strip().splitlines()[-1:]
+    sys.exit(f"error: {what}, then run the same command again" + (f" ({said[-1][:300]})" if said else ""))
 
 
-def requirements() -> str:
-    """Digest of what decides which packages are installed."""
-    files = ("pyproject.toml", "constraints.txt", "install.py")
-    return hashlib.sha256(b"\0".join((ROOT / name).read_bytes() for name in files)).hexdigest()
-
-
-def state_of_environment() -> dict | None:
-    """Where the environment lies and which Python it runs; `None` where its interpreter is gone or does not start."""
-    look = "import sys; print(sys.base_prefix, *sys.version_info[:2], sep='\\n')"
+def call(command, env=None, show=False):
+    """Exit status and output of a command; shown are the downloads that it begins."""
+    lines = []
+    options = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "cwd": str(ROOT)}
     try:
-        found = subprocess.run(
-            [str(PYTHON), "-I", "-c", look], capture_output=True, encoding="utf-8", check=True, timeout=60
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return {"folder": str(ROOT), "python": " ".join(found.stdout.split("\n")).strip()}
+        with subprocess.Popen(command, env=env, encoding="utf-8", errors="replace", **options) as process:
+            for line in process.stdout:
+                lines.append(line)
+                if show and line.strip().startswith("Downloading") and ".metadata" not in line:
+                    say("  " + line.strip())
+    except OSError as error:
+        return 127, str(error)
+    return process.returncode, "".join(lines)
 
 
-def stamp() -> dict:
-    """What the last complete installation left; empty if there was none."""
+def identity():
+    """The interpreter of .venv and the folder it stands in, as it tells them; empty if it does not start."""
+    code = "import os, sys; r = os.path.realpath; print(ascii([sys.version, r(sys.prefix), r(sys._base_executable)]))"
+    status, output = call([PYTHON, "-I", "-c", code])
+    return "" if status else output.strip()
+
+
+def digest():
+    return hashlib.sha256(b"".join((ROOT / f).read_bytes() for f in ("pyproject.toml", "constraints.txt"))).hexdigest()
+
+
+def stamp():
+    """What a finished installation left: its interpreter and folder, its requirements, its extras."""
     try:
         return dict(json.loads(STAMP.read_text(encoding="utf-8")))
-    except (OSError, TypeError, ValueError):
+    except (OSError, ValueError, TypeError):
         return {}
 
 
-def create() -> None:
-    """Make an empty environment."""
-    if VENV.is_symlink():
-        VENV.unlink()
-    shutil.rmtree(VENV, ignore_errors=True)
-    made = run([sys.executable, "-m", "venv", str(VENV)], quiet=True)
-    if made.returncode:
-        detail = " ".join(made.stdout.split())
-        if "ensurepip" in detail:
-            detail = "this Python lacks venv and pip; on Debian or Ubuntu: apt install python3-venv"
-        shutil.rmtree(VENV, ignore_errors=True)
-        stop(f"no environment could be made in {VENV}: {detail}")
+def pip_settings():
+    """The reader's pip configuration, from files and variables."""
+    env = {name: value for name, value in os.environ.items() if name not in ("PIP_QUIET", "PIP_REQUIRE_VIRTUALENV")}
+    lines = call([PYTHON, "-I", "-X", "utf8", "-m", "pip", "config", "list"], env)[1].splitlines()
+    ranks = ["global", "install", ":env:"]  # the later win, as in pip
+    found = [re.fullmatch(r"(.+)\.([\w-]+)=('.*'|\".*\")", line) for line in lines]
+    found = [(ranks.index(m[1]), m[2].replace("_", "-"), ast.literal_eval(m[3])) for m in found if m and m[1] in ranks]
+    return {name: value for _, name, value in sorted(found)}
 
 
-def install() -> None:
-    """Install the requirements with uv, or, where there is no uv for this machine, with pip."""
-    sources = pip_sources()
-    pip = [str(PYTHON), "-m", "pip", "install", "--disable-pip-version-check", "--quiet"]
-    for_pip = {f"PIP_{name.replace('-', '_').upper()}": value for name, value in sources.items()}
-    for_pip["PIP_CONFIG_FILE"] = os.devnull
-    uv = [str(PYTHON), "-m", "uv", "pip", "install", "--python", str(PYTHON)]
-    for_uv = {SOURCES[name]: value for name, value in sources.items()}
-    if "find-links" in sources:
-        for_uv["UV_FIND_LINKS"] = sources["find-links"].replace(" ", ",")
-    for_uv |= {"UV_INDEX_STRATEGY": "unsafe-best-match", "UV_HTTP_TIMEOUT": "30"}  # the best of all sources, as pip
-    if run([*pip, UV], for_pip, quiet=True).returncode == 0:
-        backend = ["--torch-backend=auto"]
-        # The servers with the builds for each hardware are not the package index, and may be out of reach.
-        if run([*uv, "--dry-run", *backend, *REQUIREMENTS], for_uv | {"UV_HTTP_RETRIES": "1"}, quiet=True).returncode:
-            print("taking the build of torch that the package index has: on Linux one for GPUs, larger", flush=True)
-            backend = []
-        quietly = [] if sys.stderr.isatty() else ["--quiet"]
-        if run([*uv, *quietly, *backend, *REQUIREMENTS], for_uv).returncode == 0:
-            return
+def present(source):
+    """False for a folder that is not there: pip skips it, uv would stop."""
+    url = urlsplit(source)
+    local = url2pathname(url.path) if url.scheme == "file" else source
+    return url.scheme.startswith("http") or Path(local).expanduser().exists()
+
+
+def environment(settings):
+    """Variables for pip and uv: the reader's, but of those that steer an installation only where packages come from."""
+    env = {name: value for name, value in os.environ.items() if not LEAKS.match(name) or SOURCES.match(name)}
+    env.update(PIP_CONFIG_FILE=os.devnull, PIP_DISABLE_PIP_VERSION_CHECK="1", PIP_NO_INPUT="1")
+    for name, variables in FROM_PIP.items():
+        value = settings.get(name) or (os.environ.get("REQUESTS_CA_BUNDLE", "") if name == "cert" else "")
+        if name in ("find-links", "extra-index-url"):
+            value = " ".join(filter(present, value.split()))
+        if not value:
+            continue
+        env["PIP_" + name.upper().replace("-", "_")] = value
+        if variables[0].startswith("UV_"):
+            if not env.keys() & set(variables):  # what was set for uv itself stays
+                env[variables[0]] = value.replace(" ", ",") if name == "find-links" else value
+        else:
+            env.update(dict.fromkeys(variables, value))
+    return env
+
+
+def plan(requirements, env):
+    """The command with which uv installs, and what it would do.
+
+    The reader's sources are asked first. If they answer with the registry's torch, the build that fits this computer
+    is asked for. uv's `auto` is left to NVIDIA GPUs: it would give an Intel laptop the build for Intel GPUs.
+    """
+    command = [UV, "pip", "install", "--python", PYTHON, "--color", "never", "--index-strategy", "unsafe-best-match"]
+    command += requirements  # all sources are searched for the best match, as by pip
+    status, output = call([*command, "--dry-run"], env)
+    torch = re.search(r"\+ torch==([\d.]+)$", output, re.M)  # one like 2.13.0+cu126 was chosen by the reader
+    if status or not torch or sys.platform == "darwin" or "UV_TORCH_BACKEND" in env:
+        return command, status, output
+    gpu = "GPU 0" in call(["nvidia-smi", "-L"])[1]
+    if gpu or "+ nvidia-" in output:
+        fitting = [*command, "--torch-backend", "auto" if gpu else "cpu"]
+        brief = dict(env, UV_HTTP_RETRIES="1", UV_HTTP_CONNECT_TIMEOUT="5", UV_HTTP_TIMEOUT="20")
+        status, better = call([*fitting, "--dry-run"], brief)
+        if status == 0:
+            return fitting, status, better
+        say(f"the build of torch for {'this GPU' if gpu else 'the CPU'} cannot be reached: taking the registry's")
+    return command, 0, output
+
+
+def create():
+    """An empty environment."""
+    if sys.version_info < (3, 11):
+        found = f"this is {platform.python_version()}, {sys.executable}"
+        stop(f"Python 3.11 or newer is needed, {found}: install one and name it (make PYTHON=python3.12 ...)")
+    try:
+        import ensurepip  # noqa: F401
+    except ImportError:
+        stop("Python's venv module is missing: `sudo apt install python{}.{}-venv`".format(*sys.version_info))
+    base = getattr(sys, "_base_executable", sys.executable)  # sys.executable may be the one in .venv
+    status, output = call([base, "-I", "-m", "venv", "--clear", str(VENV)])
+    if status:
+        diagnose(output)
+
+
+def diagnose(output):
+    for pattern, what in CAUSES.items():
+        if re.search(pattern, output):
+            stop(what.format(f"Python {platform.python_version()} on {platform.platform()}"), output)
+    stop("the installation failed: see to the cause", output)
+
+
+def main(extras):
+    known = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    if not all(re.search(f"^{re.escape(extra)} = ", known, re.M) for extra in extras):
+        sys.exit(__doc__)
+    old, here = stamp(), identity()
+    sound = here and old.get("python") == here  # else moved, copied, upgraded, or never finished
+    wanted = sorted({"test", *extras, *(old["extras"] if sound else [])})
+    if sound and old["digest"] == digest() and old["extras"] == wanted:
+        return
+    start = time.time()
+    say(f"setting up the environment in .venv, once (Python {platform.python_version()})")
+    if not sound:
+        create()
+    env = environment(pip_settings())
+    requirements = ["--constraint", "constraints.txt", "--editable", f".[{','.join(wanted)}]"]
+    pip = [PYTHON, "-I", "-m", "pip", "install", "--progress-bar", "off"]
+    status, output = call([*pip, "--only-binary=:all:", *requirements[:2], "uv"], env)
+    if re.search("Retrying", output) and status:
+        diagnose(output)
+    if not status:
+        command, status, output = plan(requirements, env)
+    if status:
+        say("uv cannot be used here: pip installs instead, which takes longer and, on Linux, up to 6 GB")
+        command = [*pip, *requirements]
     else:
-        print("uv is not to be had here; pip installs, which takes longer …", flush=True)
-        if run([*pip, *REQUIREMENTS], for_pip).returncode == 0:
-            return
-    stop("the installation failed, see above; is there a network, and room on the disk? Run the same command again")
-
-
-def pip_sources() -> dict[str, str]:
-    """The settings of `SOURCES` as pip has them, from its files and, before them, PIP_ variables; lists with spaces."""
-    settings = {name: value for name, value in os.environ.items() if name.startswith("PIP_")}
-    settings["PIP_USER"] = "0"  # "user = true" would hide all files but the reader's own
-    listed = run([str(PYTHON), "-m", "pip", "config", "list"], settings, quiet=True).stdout
-    found = {}
-    for line in sorted(listed.splitlines(), key=lambda line: line.startswith(":env:")):  # global.index-url='https://…'
-        name, _, value = line.partition("=")
-        values = ast.literal_eval(value).split() if value.startswith(("'", '"')) else []
-        # A folder that is not there stops uv; pip passes over it.
-        values = [
-            url for url in values if not url.startswith("file:") or Path(url2pathname(urlparse(url).path)).exists()
-        ]
-        if name.rpartition(".")[2] in SOURCES and values:
-            found[name.rpartition(".")[2]] = " ".join(values)
-    return found
-
-
-def folder_of(url: str) -> Path:
-    """Path of a file:// address."""
-    return Path(url2pathname(urlparse(url).path))
-
-
-def run(command: list[str], extra: dict[str, str] | None = None, quiet: bool = False) -> subprocess.CompletedProcess:
-    """Run a command free of the reader's settings for Python, pip and environments; `extra` are variables for it."""
-    spoils = ("PIP_", "PYTHON", "VIRTUAL_ENV", "CONDA_PREFIX")
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(spoils)}
-    variables = {"PYTHONNOUSERSITE": "1", "PYTHONUTF8": "1"} | (extra or {})
-    pipe = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "encoding": "utf-8"} if quiet else {}
-    return subprocess.run(command, cwd=ROOT, env=kept | variables, **pipe)
+        count = re.search(r"Would install (\d+ packages?)", output)
+        kind = "GPU" if re.search(r"\+ nvidia-|torch==\S+\+cu", output) else "CPU"
+        size = f" with the {kind} build of torch: about {SIZES[kind]}" if "+ torch==" in output else ""
+        say(f"installing {count[1] if count else 'nothing new'}{size}")
+    STAMP.unlink(missing_ok=True)
+    status, output = call(command, env, show=True)
+    if status:
+        diagnose(output)
+    STAMP.write_text(json.dumps({"python": identity(), "digest": digest(), "extras": wanted}), encoding="utf-8")
+    size = sum(path.lstat().st_size for path in VENV.rglob("*")) / 1e9
+    say(f"environment ready after {time.time() - start:.0f} s: {size:.1f} GB in .venv")
 
 
 if __name__ == "__main__":
     try:
-        main()
+        main(sys.argv[1:])
     except KeyboardInterrupt:
-        stop("interrupted; run the same command again to continue")
+        sys.exit("interrupted; run the same command again")
     except OSError as error:
-        stop(str(error))
+        sys.exit(f"error: {error}")
