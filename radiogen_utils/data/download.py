@@ -120,6 +120,7 @@ def _kaggle() -> Path:
     if cached is not None:
         return Path(cached)
     folder, zipped = Path(cache.get_path(handle)), Path(cache.get_archive_path(handle))
+    print("no cohort on this machine; asking Kaggle …", flush=True)
     try:
         check_reachable(get_endpoint(get_env()))
     except Exception as error:
