@@ -173,6 +173,7 @@ def test_another_label_in_notebook_2_is_noticed_by_the_others(run, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.xdist_group("null")
 def test_without_any_effect_the_auc_is_one_half(tmp_path):
     profile = PROFILES["smoke"]
     data = patches.build_patches(find_cohort("phantom-null", 60, profile.seed))
@@ -184,6 +185,7 @@ def test_without_any_effect_the_auc_is_one_half(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.xdist_group("reader")
 def test_a_reader_gets_the_true_figures_without_training(real_archive, tmp_path):
     """The whole of profile `paper` on the real cohort, from the scores and networks that come with the course."""
     shipped = json.loads((precomputed.FOLDER / "results.json").read_text())
