@@ -277,6 +277,15 @@ def test_sensitivity_by_hand():
     assert evaluation.sensitivity_at(y, score, 0, 10)[0] == 1
 
 
+def test_the_sensitivity_s_interval_is_of_the_resamples_curves(scores):
+    y, a, _ = scores
+    found = evaluation.sensitivity_at(y, a, 0.9, n_resamples=40, seed=5)
+    drawn = [(np.repeat(y, c), np.repeat(a, c)) for c in evaluation._resample(y.astype(bool), 40, seed=5)]
+    read = [np.interp(0.1, *roc_curve(*own, drop_intermediate=False)[:2]) for own in ((y, a), *drawn)]
+    assert found == pytest.approx((read[0], *np.quantile(read[1:], [0.025, 0.975])))
+    assert found[1] < found[0] < found[2]
+
+
 def test_probabilities_undo_balanced_weights():
     """A logistic model fitted with balanced weights, corrected, is the one fitted without."""
     from sklearn.linear_model import LogisticRegression
