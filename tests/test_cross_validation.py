@@ -1,5 +1,6 @@
 """`cross_validation`: folds by patient, no leak, resume after a kill, one run a folder, Dask workers that die."""
 
+import inspect
 import signal
 import subprocess
 import sys
@@ -61,7 +62,9 @@ def test_folds_are_stratified_disjoint_and_reshuffled_by_seed():
     assert not folds.equals(cross_validation.assign_folds(labels, 10, seed=1))
 
 
-def test_too_few_patients_of_a_class_are_named():
+def test_as_many_patients_of_a_class_as_folds_are_enough_and_fewer_are_named():
+    labels = pd.Series([1] * 10 + [0] * 30)
+    assert labels.groupby(cross_validation.assign_folds(labels, 10, seed=0)).sum().eq(1).all()
     with pytest.raises(CohortError, match="10 folds need 10 patients of each class, the smaller class has 3"):
         cross_validation.assign_folds(pd.Series([1] * 3 + [0] * 30), 10, seed=0)
 
@@ -72,6 +75,9 @@ def test_cross_validation_covers_each_patient_once_a_repeat(tmp_path):
     assert list(table) == cross_validation.PREDICTION_COLUMNS
     assert table.groupby("repeat").patient.nunique().eq(40).all() and len(table) == 80
     assert table.y_true.equals(table.patient.map(data.labels))
+    for repeat, own in table.groupby("repeat"):  # shuffled anew
+        split = cross_validation.assign_folds(data.labels, 2, seed=repeat)
+        assert own.set_index("patient").fold.sort_index().eq(split).all()
     assert roc_auc_score(table.y_true, table.score) > 0.9
 
 
@@ -101,6 +107,97 @@ def test_patient_score_is_the_mean_log_odds_of_its_slices(tmp_path):
     assert row.score == pytest.approx(logits.mean(), abs=1e-3)
 
 
+@pytest.fixture
+def fitted(monkeypatch):
+    """What `training.fit` is asked for, by name of the argument; nothing is trained, and a score is a brightness."""
+    signature, asked = inspect.signature(training.fit_by_epoch), {}
+    monkeypatch.setattr(training, "fit", lambda *arguments: asked.update(signature.bind(*arguments).arguments))
+    monkeypatch.setattr(training, "predict", lambda network, images: images.mean((1, 2, 3))[:, None])
+    return asked
+
+
+def uneven(data):
+    """The same patches, of the patients in turn one to four."""
+    number = data.table.groupby("patient").ngroup()
+    rows = (data.table.groupby("patient").cumcount() <= number // 2 % 4).to_numpy()
+    return replace(
+        data, images=data.images[rows], masks=data.masks[rows], table=data.table[rows].reset_index(drop=True)
+    )
+
+
+def splits_of(data, folds, seeds):
+    """(repeats, N) folds of the slices."""
+    splits = [cross_validation.assign_folds(data.labels, folds, seed) for seed in seeds]
+    return np.stack([data.table.patient.map(split) for split in splits])
+
+
+def test_a_fit_trains_on_the_other_folds_of_its_own_repeat(fitted):
+    data = uneven(cohort(n_patients=20))
+    splits = splits_of(data, 4, seeds=(0, 1))
+    study = cross_validation.Study(data, splits, {("scratch", "compact"): None}, 7)
+    fits = list(np.ndindex(2, 4))
+    study.fit(arm(batch_size=4), fits)
+    assert np.array_equal(fitted["targets"], data.table.label) and fitted["training"] == arm(batch_size=4).training
+    # As many batches of 4 as three quarters of the slices fill, in every fit, whoever is left out.
+    assert fitted["steps"] == len(data.table) * 3 // 4 // 4
+    for (repeat, fold), weights in zip(fits, fitted["weights"], strict=True):
+        out = splits[repeat] == fold
+        assert (weights[out] == 0).all() and (weights[~out] > 0).all()
+        shown = data.table[~out].assign(weight=weights[~out])
+        by_patient = shown.groupby(["label", "patient"]).weight.sum()
+        # Both classes weigh the same, and so do all patients of a class; the mean is 1.
+        assert by_patient.groupby("label").sum().to_numpy() == pytest.approx([len(shown) / 2] * 2)
+        assert (by_patient.groupby("label").std() < 1e-9).all()
+
+
+def test_each_fit_has_a_seed_and_a_start_of_its_own_and_the_same_in_any_company(fitted):
+    data = cohort(n_patients=8)
+    study = cross_validation.Study(data, splits_of(data, 4, seeds=(0, 0, 0)), {("scratch", "compact"): None}, 7)
+    fits = list(np.ndindex(3, 4))
+    study.fit(arm(), fits)
+    seeds, starts = fitted["seeds"], [network.stem.weight.detach() for network in fitted["networks"]]
+    assert len(set(seeds)) == len({start.numpy().tobytes() for start in starts}) == 12
+    for fit, seed, start in list(zip(fits, seeds, starts))[3:6]:
+        study.fit(arm(), [fit])
+        assert fitted["seeds"] == [seed] and np.array_equal(fitted["networks"][0].stem.weight.detach(), start)
+    replace(study, seed=8).fit(arm(), fits)
+    assert fitted["seeds"][:8] == seeds[4:]  # the second repeat from seed 7 is the first from seed 8
+
+
+def test_an_arm_starts_from_its_weights_and_a_new_head(fitted):
+    start = models.create("compact", 1, outputs=3, seed=7)
+    start = {name: values.numpy() for name, values in start.state_dict().items()}
+    data, gbm = cohort(n_patients=8), replace(arm(), initialisation="gbm", sequences=("post-contrast",))
+    study = cross_validation.Study(data, splits_of(data, 2, seeds=(0,)), {(gbm.name, "compact"): start}, 0)
+    study.fit(gbm, [(0, 0), (0, 1)])
+    for network in fitted["networks"]:
+        own = network.state_dict()
+        assert own["head.weight"].shape == (1, 128)
+        assert {name for name in own if np.array_equal(own[name], start[name])} == set(own) - {
+            "head.weight",
+            "head.bias",
+        }
+    assert np.array_equal(fitted["images"], data.images[:, [SEQUENCES.index("post-contrast")]])
+
+
+def test_a_patient_s_score_is_the_mean_of_its_slices_and_of_nobody_else_s(fitted):
+    data = uneven(cohort(n_patients=12))
+    splits = splits_of(data, 3, seeds=(0,))
+    study = cross_validation.Study(data, splits, {("scratch", "compact"): None}, 0)
+    brightness = pd.Series(data.sequences(("FLAIR",)).mean((1, 2, 3))).groupby(data.table.patient).mean()
+    for fold, result in enumerate(study.fit(arm(), [(0, 0), (0, 1), (0, 2)])):
+        assert set(result["patient"]) == set(data.table.patient[splits[0] == fold])
+        np.testing.assert_allclose(result["score"], brightness[result["patient"]])
+
+
+def test_networks_are_kept_of_the_compact_backbone_s_first_repeat_alone(fitted):
+    data, large = cohort(n_patients=8), replace(arm(), backbone="efficientnet_lite0")
+    initial = {("scratch", "compact"): None, ("scratch", "efficientnet_lite0"): None}
+    study = cross_validation.Study(data, splits_of(data, 2, seeds=(0, 1)), initial, 0)
+    kept = [result["network"] is not None for result in study.fit(arm(), [(0, 0), (0, 1), (1, 0)])]
+    assert kept == [True, True, False] and study.fit(large, [(0, 0)])[0]["network"] is None
+
+
 def test_arms_start_from_their_weights(tmp_path):
     source = models.create("compact", 1, outputs=3, seed=7)
     models.save_weights(source.state_dict(), tmp_path / "gbm.safetensors")
@@ -116,6 +213,7 @@ def test_arms_start_from_their_weights(tmp_path):
 def test_an_arm_is_named_after_its_sequences_where_they_are_not_the_article_s():
     assert arm().name == "scratch"
     assert replace(arm(), sequences=("post-contrast",)).name == "scratch-post-contrast"
+    assert replace(arm(), sequences=SEQUENCES).name == "scratch-pre-contrast+FLAIR+post-contrast"
 
 
 def stamps(folder):
@@ -147,8 +245,9 @@ def test_a_missing_or_damaged_fit_is_done_again(tmp_path):
 
 def test_old_fits_are_not_mixed_with_other_settings_data_seeds_weights_or_code(tmp_path):
     data, three = cohort(effect=0.5), replace(arm(), sequences=SEQUENCES)
-    initial = {("scratch", "compact"): None, (three.name, "compact"): None}
-    study = cross_validation.Study(data, np.zeros((1, len(data.table)), int), initial, 0)
+    initial = {("scratch", "compact"): None, (three.name, "compact"): None, ("scratch", "other"): None}
+    split = np.arange(len(data.table))[None] // 4 % 4
+    study = cross_validation.Study(data, split, initial, 0)
     key = study.key(arm(), 0, 0)
     table = data.table.assign(label=1 - data.table.label)
     others = [
@@ -157,8 +256,12 @@ def test_old_fits_are_not_mixed_with_other_settings_data_seeds_weights_or_code(t
         study.key(three, 0, 0),
         replace(study, data=replace(data, images=255 - data.images)).key(arm(), 0, 0),
         replace(study, data=replace(data, table=table)).key(arm(), 0, 0),
-        replace(study, splits=study.splits + 1).key(arm(), 0, 0),
-        replace(study, seed=1).key(arm(), 0, 0),
+        replace(study, splits=(split + 1) % 4).key(arm(), 0, 0),  # others are held out
+        replace(study, splits=np.minimum(split, 2)).key(arm(), 0, 0),  # the same, but of three folds
+        study.key(arm(), 0, 1),
+        replace(study, splits=np.repeat(split, 2, 0)).key(arm(), 1, 0),
+        study.key(replace(arm(), backbone="other"), 0, 0),
+        replace(study, seed=2).key(arm(), 0, 0),
         replace(study, code="other").key(arm(), 0, 0),
         replace(study, initial={("scratch", "compact"): {"w": np.ones(2)}}).key(arm(), 0, 0),
     ]

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
-from sklearn.metrics import auc, roc_auc_score
+from sklearn.metrics import auc, roc_auc_score, roc_curve
 
 from radiogen_utils import article, evaluation
 
@@ -39,6 +39,8 @@ def test_bootstrap_resamples_equal_scikit_learn(scores):
     counts = evaluation._resample(y.astype(bool), 50, seed=3)
     expected = [roc_auc_score(np.repeat(y, c), np.repeat(a, c)) for c in counts]
     np.testing.assert_allclose(evaluation._resampled_auc(y.astype(bool), a, counts), expected)
+    _, low, high = evaluation.auc_ci(y, a, n_resamples=50, seed=3)
+    assert (low, high) == pytest.approx(np.quantile(expected, [0.025, 0.975]))
 
 
 def test_bootstrap_interval_is_deterministic_and_agrees_with_a_plain_loop(scores):
@@ -70,6 +72,37 @@ def test_delong_variance_equals_the_definition(scores):
     sd = np.sqrt(np.var(v10, ddof=1) / len(x) + np.var(v01, ddof=1) / len(z))
     area, low, high = evaluation.delong_ci(y, a)
     assert (low, high) == pytest.approx((area - 1.959964 * sd, area + 1.959964 * sd), abs=1e-6)
+
+
+def midranks(scores):
+    """Ranks from 1, ties sharing their mean."""
+    return np.array([(scores < own).sum() + ((scores == own).sum() + 1) / 2 for own in scores])
+
+
+def test_delong_s_test_equals_the_fast_algorithm(scores):
+    """Sun and Xu (IEEE Signal Processing Letters 2014;21:1389–1393) get the same from ranks, without any pair."""
+    y, a, b = scores
+    for first, second in ((a, b), (b, a), (np.round(a), b), (a, np.round(a)), (a, np.round(b, 1))):
+        components = []
+        for score in (first, second):
+            positive, negative = score[y == 1], score[y == 0]
+            pooled = midranks(np.r_[positive, negative])
+            m, n = len(positive), len(negative)
+            v10 = (pooled[:m] - midranks(positive)) / n
+            v01 = 1 - (pooled[m:] - midranks(negative)) / m
+            components.append((pooled[:m].sum() / (m * n) - (m + 1) / (2 * n), v10, v01))
+        (auc_a, *a10_a01), (auc_b, *b10_b01) = components
+        differences = [own - other for own, other in zip(a10_a01, b10_b01)]
+        variance = sum(np.var(difference, ddof=1) / len(difference) for difference in differences)
+        p = 2 * stats.norm.sf(abs(auc_a - auc_b) / np.sqrt(variance))
+        assert 1e-12 < p < 1 and evaluation.delong_test(y, first, second) == pytest.approx(p, rel=1e-9)
+
+
+def test_delong_s_interval_ends_at_0_and_1():
+    y, score = np.r_[np.ones(5, int), np.zeros(5, int)], np.r_[5, 6, 7, 8, 2.5, 0, 1, 2, 3, 4]
+    area, low, high = evaluation.delong_ci(y, score)
+    assert 0.5 < low < area < high == 1
+    assert evaluation.delong_ci(1 - y, score) == pytest.approx((1 - area, 0, 1 - low))
 
 
 def test_delong_and_bootstrap_agree(scores):
@@ -112,10 +145,28 @@ def test_auc_difference_is_paired(scores):
     assert evaluation.auc_difference(y, a, a) == (0, 0, 0)
 
 
-def test_band_contains_the_curve_and_is_ordered(scores):
+def test_the_difference_s_interval_is_of_both_scores_in_the_same_resamples(scores):
+    y, a, b = scores
+    counts = evaluation._resample(y.astype(bool), 50, seed=3)
+    drawn = [[np.repeat(values, c) for values in (y, a, b)] for c in counts]
+    expected = [roc_auc_score(own, first) - roc_auc_score(own, second) for own, first, second in drawn]
+    _, low, high = evaluation.auc_difference(y, a, b, n_resamples=50, seed=3)
+    assert (low, high) == pytest.approx(np.quantile(expected, [0.025, 0.975]))
+
+
+def test_the_band_is_of_the_resamples_curves(scores):
+    """Against the patients drawn, one by one: a curve each, read at the rates, and the middle 95 % of what was read."""
     y, a, _ = scores
-    low, high = evaluation.roc_band(y, a, np.linspace(0, 1, 21), n_resamples=200)
-    assert (low <= high).all() and high[0] < 1 and low[-1] == high[-1] == 1
+    rates = np.array([0, 0.03, 0.2, 0.5, 0.9, 1])
+    low, high = evaluation.roc_band(y, a, rates, n_resamples=40, seed=5)
+    counts = evaluation._resample(y.astype(bool), 40, seed=5)
+    curves = [roc_curve(np.repeat(y, c), np.repeat(a, c), drop_intermediate=False) for c in counts]
+    read = [np.interp(rates, false, true) for false, true, _ in curves]
+    np.testing.assert_allclose(low, np.quantile(read, 0.025, axis=0))
+    np.testing.assert_allclose(high, np.quantile(read, 0.975, axis=0))
+    assert (low[1:4] < high[1:4]).all() and low[-1] == high[-1] == 1
+    again = evaluation.roc_band(y, a, rates, n_resamples=40, seed=6)
+    assert not np.array_equal(again[0], low)
 
 
 @pytest.mark.parametrize(
@@ -133,9 +184,20 @@ def test_bad_input_is_named(function, y, score, message):
         function(y, score)
 
 
+@pytest.mark.parametrize("function", [evaluation.auc_difference, evaluation.delong_test])
+def test_a_missing_score_in_either_of_two_is_named(function):
+    whole, missing = [0.1, 0.2, 0.3, 0.4], [0.1, 0.2, np.nan, 0.4]
+    for pair in ((whole, missing), (missing, whole)):
+        with pytest.raises(ValueError, match="NaN"):
+            function([0, 1, 0, 1], *pair)
+
+
 def test_delong_needs_two_patients_of_each_class():
-    with pytest.raises(ValueError, match="two patients"):
-        evaluation.delong_ci([1, 0, 0], [3, 2, 1])
+    for y in ([1, 0, 0], [1, 1, 0]):
+        with pytest.raises(ValueError, match="two patients"):
+            evaluation.delong_ci(y, [3, 2, 1])
+        with pytest.raises(ValueError, match="two patients"):
+            evaluation.delong_test(y, [3, 2, 1], [1, 2, 3])
 
 
 def predictions(scores):
@@ -152,6 +214,9 @@ def test_tables_by_arm(scores):
     table = evaluation.auc_table(predictions(scores)).set_index("arm")
     assert table.auc["gbm"] == pytest.approx(roc_auc_score(scores[0], scores[1]))
     assert (table.patients == 110).all() and (table.positives == 24).all()
+    for column, bound in (("low", 1), ("high", 2)):
+        assert table[column]["gbm"] == evaluation.auc_ci(*scores[:2])[bound]
+        assert table[f"delong_{column}"]["gbm"] == evaluation.delong_ci(*scores[:2])[bound]
     comparison = evaluation.compare_arms(predictions(scores), ("gbm", "compact"), ("scratch", "compact")).iloc[0]
     assert comparison.difference == pytest.approx(table.auc["gbm"] - table.auc["scratch"])
     with pytest.raises(ValueError, match="no predictions of natural"):
@@ -160,14 +225,30 @@ def test_tables_by_arm(scores):
 
 def test_pairs_of_arms_over_the_repeats(scores):
     y, a, b = scores
-    table = predictions(scores)
-    both = pd.concat([table, predictions((y, -a, b)).assign(repeat=1)])
+    firsts = (a, -a, a + b)
+    table = pd.concat([predictions((y, own, b)).assign(repeat=repeat) for repeat, own in enumerate(firsts)])
     first, second, missing = ("gbm", "compact"), ("scratch", "compact"), ("natural", "compact")
-    found = evaluation.compare_pairs(both, [(first, second), (first, missing)])
-    assert list(found.index) == ["gbm, compact − scratch, compact"] and found.repeats.item() == 2
-    single = evaluation.compare_arms(both, first, second)
-    assert found.difference.item() == pytest.approx(0.5 - roc_auc_score(y, b))  # a reversed ranking has 1 − AUC
-    assert found.low.item() == single.low.mean() and found.delong_p.item() == single.delong_p.median()
+    found = evaluation.compare_pairs(table, [(first, second), (first, missing)])
+    assert list(found.index) == ["gbm, compact − scratch, compact"] and found.repeats.item() == 3
+    single = [(evaluation.auc_difference(y, own, b), evaluation.delong_test(y, own, b)) for own in firsts]
+    expected = np.mean([difference for difference, _ in single], axis=0)
+    assert found[["difference", "low", "high"]].iloc[0].to_numpy() == pytest.approx(expected)
+    assert found.delong_p.item() == sorted(p for _, p in single)[1]
+    # A repeat of one arm alone is left out.
+    alone = table[(table.arm == "gbm") | (table.repeat < 2)]
+    assert evaluation.compare_arms(alone, first, second).repeat.tolist() == [0, 1]
+
+
+def test_scores_are_of_one_arm_backbone_and_repeat():
+    columns = ["arm", "backbone", "repeat", "patient", "fold", "y_true", "score"]
+    kinds = [(arm, backbone, repeat) for arm in "xy" for backbone in "ab" for repeat in (0, 1)]
+    rows = [(*kind, name, 0, int(name == "P"), 10 * i + (name == "P")) for i, kind in enumerate(kinds) for name in "QP"]
+    table = pd.DataFrame(rows, columns=columns)
+    assert evaluation.patient_scores(table, "x", "b", 1).score.to_dict() == {"P": 31, "Q": 30}
+    assert evaluation.patient_scores(table, "y", "a").score.to_dict() == {"P": 41, "Q": 40}
+    assert list(evaluation.patient_scores(table, "y", "a").index) == ["P", "Q"]
+    mean = evaluation.mean_scores(table, "y", "b")
+    assert mean.score.to_dict() == {"P": 66, "Q": 65} and mean.y_true.to_dict() == {"P": 1, "Q": 0}
 
 
 def test_arms_on_other_patients_are_not_compared(scores):
@@ -194,6 +275,15 @@ def test_sensitivity_by_hand():
     assert evaluation.sensitivity_at(y, score, 1, 10)[0] == 0.5  # before the first negative
     assert evaluation.sensitivity_at(y, score, 0.5, 10)[0] == pytest.approx(0.75)
     assert evaluation.sensitivity_at(y, score, 0, 10)[0] == 1
+
+
+def test_the_sensitivity_s_interval_is_of_the_resamples_curves(scores):
+    y, a, _ = scores
+    found = evaluation.sensitivity_at(y, a, 0.9, n_resamples=40, seed=5)
+    drawn = [(np.repeat(y, c), np.repeat(a, c)) for c in evaluation._resample(y.astype(bool), 40, seed=5)]
+    read = [np.interp(0.1, *roc_curve(*own, drop_intermediate=False)[:2]) for own in ((y, a), *drawn)]
+    assert found == pytest.approx((read[0], *np.quantile(read[1:], [0.025, 0.975])))
+    assert found[1] < found[0] < found[2]
 
 
 def test_probabilities_undo_balanced_weights():
@@ -236,7 +326,9 @@ def test_permutation_p_agrees_with_scikit_learn():
     x[:, 0] += 0.4 * y
     observed, permuted, p = permutation_test_score(LogisticRegression(), x, y, scoring="roc_auc", n_permutations=40)
     assert evaluation.permutation_p(observed, permuted) == pytest.approx(p)
-    assert evaluation.permutation_p(0.9, [0.5, 0.6, 0.4]) == 1 / 4
+    assert evaluation.permutation_p(0.9, [0.5, 0.6, 0.4]) == 1 / 4 == evaluation.smallest_p([0.5, 0.6, 0.4])
+    assert evaluation.permutation_p(0.6, [0.5, 0.6, 0.7]) == 3 / 4  # as good counts as well
+    assert evaluation.smallest_p(np.ones(19)) == 0.05
     with pytest.raises(ValueError, match="finite"):
         evaluation.permutation_p(0.9, [])
 
@@ -244,7 +336,7 @@ def test_permutation_p_agrees_with_scikit_learn():
 def test_holm_by_the_textbook():
     # Smallest times 4, next times 3, …, never decreasing.
     np.testing.assert_allclose(evaluation.holm([0.01, 0.04, 0.03, 0.005]), [0.03, 0.06, 0.06, 0.02])
-    np.testing.assert_allclose(evaluation.holm([0.5, 0.9]), [1, 1])
+    np.testing.assert_allclose(evaluation.holm([0.6, 0.9]), [1, 1])
 
 
 def test_auc_within_groups_ignores_differences_between_them():
@@ -260,8 +352,11 @@ def test_auc_within_groups_ignores_differences_between_them():
     assert table.auc["within groups"] == pytest.approx(np.average(table.auc[["A", "B"]], weights=weights))
     lone = evaluation.by_group([1, 0, 1, 0, 0, 1], [1, 2, 3, 4, 5, 6], list("AABBBB"))
     assert np.isnan(lone.auc["A"]) and lone.patients["within groups"] == 6
-    apart = evaluation.by_group([0, 0, 1, 1], [1, 2, 3, 4], list("AAAA")).loc["A"]
-    assert apart.auc == 1 and np.isnan(apart.low) and np.isnan(apart.high)
+    for labels, area in (([0, 0, 1, 1], 1), ([1, 1, 0, 0], 0)):
+        apart = evaluation.by_group(labels, [1, 2, 3, 4], list("AAAA")).loc["A"]
+        assert apart.auc == area and np.isnan(apart.low) and np.isnan(apart.high)
+    own = evaluation.by_group(y, score, group).loc["B", ["auc", "low", "high"]]
+    assert tuple(own) == evaluation.delong_ci(y[200:], score[200:])
 
 
 def test_arm_names_are_taken_apart():

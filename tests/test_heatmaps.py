@@ -80,6 +80,13 @@ def test_margin_band_of_a_disc():
     assert band[np.hypot(x, y) < 16].sum() == 0 and band[(np.hypot(x, y) > 19) & mask].all()
 
 
+def test_the_band_is_as_wide_as_it_says():
+    mask = np.zeros((80, 80), bool)
+    mask[:, :40] = True
+    band = heatmaps.margin_band(mask, width=8)
+    assert band[:, 32:40].all() and band.sum() == 8 * 80
+
+
 def test_the_patchs_border_is_no_contour():
     mask = np.ones((80, 80), bool)
     assert not heatmaps.margin_band(mask, 8).any()
@@ -96,6 +103,18 @@ def test_a_straight_edge_is_regular_and_lobes_are_not():
     right = np.mgrid[:80, :80][1] > 45
     left = np.mgrid[:80, :80][1] < 35
     assert irregularity[contour & right].mean() > 1.5 * irregularity[contour & left].mean()
+
+
+def test_a_corner_is_irregular_whether_it_points_out_or_in():
+    """A quarter of the disc is covered at the one, three quarters at the other: both a quarter from one half."""
+    mask = np.zeros((80, 80), bool)
+    mask[20:60, 20:60] = True
+    mask[20:40, 20:40] = False
+    contour, irregularity = heatmaps.local_irregularity(mask, 8)
+    # The pixel lies half a pixel inside the contour, in a disc 17 pixels wide.
+    for corner in ((59, 59), (40, 39)):
+        assert contour[corner] and irregularity[corner] == pytest.approx(0.25, abs=0.06)
+    assert irregularity[contour].min() >= 0
 
 
 def one_patient(masks):
@@ -116,6 +135,32 @@ def test_margin_table_sees_what_was_put_in():
     rho = heatmaps.margin_table(one_patient([mask]), following).rho.iloc[0]
     against = heatmaps.margin_table(one_patient([mask]), np.where(contour, 0.5 - irregularity, 0)[None]).rho.iloc[0]
     assert rho > 0.4 and against < 0 < rho
+
+
+def test_margin_table_equals_its_definition_pixel_by_pixel():
+    """Random attention, within the tumour and without: what lies without must not count."""
+    rng = np.random.default_rng(0)
+    masks, attention = [disc(22, wave=4), disc(18)], rng.random((2, 80, 80)) ** 3
+    contrasts, rhos = [], []
+    for mask, own in zip(masks, attention):
+        band = heatmaps.margin_band(mask, heatmaps.MARGIN_WIDTH)
+        outer, inner = own[band].mean(), own[mask & ~band].mean()
+        contrasts.append((outer - inner) / (outer + inner))
+        contour, irregularity = heatmaps.local_irregularity(mask, heatmaps.IRREGULARITY_RADIUS)
+        tumour, around = np.argwhere(mask), []
+        for pixel in np.argwhere(contour):
+            near = tumour[np.hypot(*(tumour - pixel).T) <= heatmaps.MARGIN_WIDTH / 2]
+            around.append(own[tuple(near.T)].mean())
+        ranks = (stats.rankdata(values) for values in (irregularity[contour].round(12), around))
+        rhos.append(np.corrcoef(*ranks)[0, 1])
+    table = heatmaps.margin_table(one_patient(masks), attention)
+    assert table.contrast.item() == pytest.approx(np.mean(contrasts))
+    assert table.rho.item() == pytest.approx(np.mean(rhos), abs=0.01)  # ranks of irregularities equal but for rounding
+
+
+def test_the_widths_are_those_of_the_protocol():
+    """Eight pixels: a cell of the map, below which it cannot tell margin from core."""
+    assert (heatmaps.MARGIN_WIDTH, heatmaps.IRREGULARITY_RADIUS) == (8, 8)
 
 
 def test_no_answer_is_nan_and_not_zero():
@@ -148,6 +193,17 @@ def test_one_patient_a_fold_is_the_ordinary_bootstrap():
     # Two draws of 2,000 resamples: their quantiles differ by some hundredths of the standard deviation, 1.
     np.testing.assert_allclose((ours["low"], ours["high"]), theirs.confidence_interval, atol=0.1)
     assert ours["p"] == stats.wilcoxon(values).pvalue
+
+
+def test_the_interval_is_the_middle_95_percent_of_the_medians():
+    """Nine folds of a patient each. That five or more of nine draws are among the lowest two has a chance of 3 %."""
+    chance = stats.binom.sf(4, 9, 2 / 9)
+    assert 0.025 < chance < 0.05 and stats.binom.sf(4, 9, 1 / 9) < 0.025
+    found = heatmaps.summarise(pd.Series(range(9)), pd.Series(range(9)), n_resamples=20000)  # standard error 0.1 %
+    assert (found["median"], found["low"], found["high"]) == (4, 1, 7)
+    values = pd.Series(np.random.default_rng(0).normal(size=40))
+    first, second = (heatmaps.summarise(values, pd.Series(range(40)), n_resamples=30, seed=seed) for seed in (0, 1))
+    assert first["low"] != second["low"]
 
 
 def test_patients_who_share_a_network_are_not_independent_witnesses():
@@ -191,3 +247,8 @@ def test_agreement_of_maps():
     assert heatmaps.agreement(data, one, one**3).iloc[0] == pytest.approx(1)
     assert heatmaps.agreement(data, one, -one).iloc[0] == pytest.approx(-1)
     assert np.isnan(heatmaps.agreement(data, one, np.zeros_like(one)).iloc[0])
+    other = rng.random((2, 80, 80))
+    other[:, ~mask] = one[:, ~mask]  # outside the tumour they agree, which is of no interest
+    other[0, mask] = one[0, mask]
+    own = stats.spearmanr(one[1, mask], other[1, mask]).statistic
+    assert heatmaps.agreement(data, one, other).item() == pytest.approx((1 + own) / 2)  # the mean of the slices

@@ -1,6 +1,7 @@
 """`models`: shapes, initialisations, weights that load without pickle."""
 
 import pytest
+import timm
 import torch
 from safetensors import safe_open
 
@@ -53,6 +54,23 @@ def test_weights_of_another_backbone_are_refused():
             "efficientnet_lite0",
             weights=models.create("compact").state_dict() | {"network.conv_stem.weight": torch.rand(32, 1, 3, 3)},
         )
+    incomplete = models.create("compact").state_dict()
+    del incomplete["blocks.1.0.weight"]
+    with pytest.raises(ValueError, match="not of compact: .*blocks.1.0.weight"):
+        models.create("compact", weights=incomplete)
+
+
+def test_the_imagenet_architecture_sees_images_as_its_weights_were_trained_on_them():
+    """Black and white at the first convolution, against the mean and standard deviation that timm states."""
+    model, seen = models.create("efficientnet_lite0", channels=3).eval(), []
+    model.stem.register_forward_pre_hook(lambda layer, inputs: seen.append(inputs[0]))
+    image = torch.rand(1, 3, 64, 64)
+    image[..., :8], image[..., 8:16] = 0, 1
+    model(image)
+    stated = timm.get_pretrained_cfg("tf_efficientnet_lite0")
+    mean, deviation = (torch.tensor(values)[:, None, None] for values in (stated.mean, stated.std))
+    torch.testing.assert_close(seen[0], (image - mean) / deviation)
+    assert (seen[0].min(), seen[0].max()) == (-1, 1)
 
 
 def test_natural_weights_recognise_a_photograph():

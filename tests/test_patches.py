@@ -129,6 +129,31 @@ def test_patches_of_a_cohort_are_its_tumour_slices(tiny_cohort):
     assert (np.diff(seen[np.argsort(raw)].astype(int)) >= 0).all()
 
 
+def test_each_sequence_has_the_level_of_the_patient_s_own_head_in_all_tumour_slices():
+    """The second sequence twice as bright, the second slice with a larger and darker head: medians 60, 120, 60 over both."""
+    y, x = np.mgrid[:100, :100]
+    mask = np.hypot(y - 50, x - 50) < 10
+    pairs = []
+    for grey, radius in ((80, 30), (60, 45)):
+        head = (np.hypot(y - 50, x - 50) < radius) * np.uint8(grey)
+        pairs.append((np.stack([head, 2 * head, head], -1), mask))
+    images, masks, _ = patches._cut(pairs)
+    for image, inside, grey in zip(images, masks, (80, 60)):
+        for channel, factor in enumerate((1, 2, 1)):
+            level = np.rint(255 * factor * grey / (2.5 * factor * 60))
+            assert (image[channel][inside] == level).all() and not image[channel][~inside].any()
+
+
+def test_a_figure_s_patch_is_flair_between_two_percentiles_of_the_patient_s_tumour_slices(tiny_cohort):
+    cohort = open_cohort(tiny_cohort())
+    case = cohort.slices.case.iloc[-1]
+    flair = {number: cohort.read(case, number)[0][..., 1] for number in (2, 6, 10)}  # slice 1 has no tumour
+    low, high = np.percentile(list(flair.values()), (1, 97))
+    mask = cohort.read(case, 6)[1]
+    stretched = np.rint(np.clip((flair[6] - low) / (high - low), 0, 1) * 255).astype(np.uint8)
+    np.testing.assert_array_equal(patches.figure_patch(cohort, case, 6), naive_patch(stretched, mask, 80))
+
+
 def test_a_patients_patches_do_not_depend_on_other_slices_or_patients(tiny_cohort):
     whole = patches.build_patches(tiny_cohort(n_patients=6))
     folder = tiny_cohort(n_patients=6, name="part")
@@ -159,6 +184,8 @@ def test_saved_patches_come_back(tiny_cohort, tmp_path):
     with pytest.raises(ValueError, match="FLAIR"):
         back.sequences(("T2",))
     np.testing.assert_array_equal(back.sequences(("FLAIR",))[:, 0], data.images[:, SEQUENCES.index("FLAIR")])
+    swapped = back.sequences(("post-contrast", "FLAIR"))  # in the order asked for
+    np.testing.assert_array_equal(swapped, data.images[:, [2, 1]])
 
 
 def test_patches_are_kept_until_archive_label_or_code_change(tiny_cohort, zip_of, tmp_path, monkeypatch):
@@ -171,6 +198,8 @@ def test_patches_are_kept_until_archive_label_or_code_change(tiny_cohort, zip_of
     kept = patches.keep_patches(file, archive)
     assert not built and np.array_equal(kept.images, first.images) and kept.table.equals(first.table)
     assert patches.keep_patches(file, archive, "COCCluster", 3).labels.sum() == 2 and len(built) == 1
+    assert patches.keep_patches(file, archive, "RPPACluster", 2).labels.sum() == 3 and len(built) == 2
+    built.pop()
     patches.keep_patches(file, archive)
     image = next(folder.rglob("*_10.tif"))
     Image.fromarray(255 - np.asarray(Image.open(image))).save(image)

@@ -2,11 +2,15 @@
 
 import gzip
 import zipfile
+from dataclasses import replace
 
 import nibabel
 import numpy as np
+import pandas as pd
 import pytest
+import torch
 from PIL import Image
+from scipy import special
 
 from radiogen_utils import models, pretraining, training
 from radiogen_utils.data.archive import CohortError
@@ -95,9 +99,13 @@ def test_damage_in_a_zip_is_told_by_its_cause(folder, tmp_path):
 
 def test_decathlon_folder(tmp_path):
     root = tmp_path / "Task01_BrainTumour"
-    volume = np.zeros((240, 240, 155, 4), np.int16)
-    volume[40:200, 60:180, :100, 2] = 500  # T1gd: brain up to slice 99
-    volume[60:80, 60:180, :50, 0] = 300  # FLAIR: another shape
+    volume = np.full((240, 240, 155, 4), 300, np.int16)  # whoever reads another channel finds no background
+    flair, t1gd = volume[..., 0], volume[..., 2]  # of FLAIR, T1w, T1gd and T2w
+    t1gd[:] = 0
+    t1gd[40:200, 60:180, :100] = 500  # brain up to slice 99
+    t1gd[40:57, 60:72, :100] = 1000  # a hundredth of it is twice as bright
+    flair[:] = 0
+    flair[60:80, 60:180, :50] = 300
     label = np.zeros((240, 240, 155), np.uint8)
     label[100:140, 100:120, 55:100] = 1
     label[110:120, 100:110, 55:100] = 3
@@ -106,11 +114,14 @@ def test_decathlon_folder(tmp_path):
         nibabel.save(nibabel.Nifti1Image(array, np.eye(4)), root / part / "BRATS_007.nii.gz")
     slices = pretraining.open_slices(root)
     assert slices.table.values.tolist() == [["BRATS_007", z] for z in (46, 62, 77, 93)]  # none above the brain
+    # Every tenth of the height, from three tenths to eight.
+    assert pretraining.HEIGHTS == tuple(155 * tenth // 10 for tenth in range(3, 9))
     assert slices.images.shape == slices.labels.shape == (4, 120, 120) and slices.images.dtype == np.uint8
     assert not slices.labels[0].any()  # slice 46 lies below the tumour
     tumour, enhancing = (slices.labels[1] > 0).sum(), (slices.labels[1] == 3).sum()
     assert (tumour, enhancing) == (20 * 10, 5 * 5)  # half as many pixels along each axis
-    assert slices.images[1].max() == 255 and (slices.images[1] > 0).sum() == 80 * 60
+    # The bright hundredth is white, the rest half of it; where four pixels mix both halves, their mean.
+    assert set(np.unique(slices.images[1])) == {0, 128, 191, 255} and (slices.images[1] > 0).sum() == 80 * 60
     # First axis of the volume (left-right) becomes the columns, the second (back-front) the rows, front on top.
     rows, columns = np.nonzero(slices.labels[1])
     assert (rows.min(), rows.max() + 1, columns.min(), columns.max() + 1) == (60, 70, 50, 70)
@@ -211,17 +222,19 @@ def test_glioblastoma_rule_by_hand():
         return label.reshape(10, 10)
 
     labels = np.stack([case(80, 10, 10), case(81, 10, 9), case(50, 0, 50), case(0, 0, 0), case(5, 1, 0), case(2, 0, 2)])
-    table = pretraining.pd.DataFrame(
-        {"case": ["at limit", "below", "no core", "none", "two slices", "two slices"], "z": 0}
-    )
+    table = pd.DataFrame({"case": ["at limit", "below", "no core", "none", "two slices", "two slices"], "z": 0})
     slices = pretraining.GliomaSlices(labels, labels, table)
     likely = pretraining.glioblastoma_like(slices)
     assert likely.to_dict() == {"at limit": True, "below": False, "no core": False, "none": False, "two slices": True}
 
 
 def test_cases_are_on_one_side_only(folder):
-    train, held_out = pretraining.split_cases([f"c{i}" for i in range(50)], seed=0)
+    cases = [f"c{i}" for i in range(50)]
+    train, held_out = pretraining.split_cases(cases, seed=0)
     assert len(train) == 40 and len(held_out) == 10 and not set(train) & set(held_out)
+    assert list(pretraining.split_cases(cases[::-1], seed=0)[1]) == list(held_out)  # whatever their order
+    assert list(pretraining.split_cases(cases, seed=1)[1]) != list(held_out)
+    assert [len(part) for part in pretraining.split_cases(["a", "b"], seed=0)] == [1, 1]
     slices = pretraining.open_slices(folder)
     names = pretraining.composition_patches(slices, ["BRATS_001", "BRATS_004"], 3, seed=0)[2]
     assert set(names) == {"BRATS_001", "BRATS_004"} and len(names) == 2 * 2 * 3
@@ -242,26 +255,162 @@ def test_shares_are_those_of_the_visible_tumour(folder):
     np.testing.assert_allclose(shares.sum(1), 1, rtol=1e-6)
 
 
-def test_pretraining_learns_is_recorded_and_kept(tmp_path, monkeypatch):
-    slices = pretraining.open_slices(write_pngs(tmp_path / "more", cases=20))
-    likely = pretraining.glioblastoma_like(slices)
-    assert likely.tolist() == [True, False] * 10
-    settings = Training(epochs=6, learning_rate=3e-3, batch_size=8)
-    path = tmp_path / "w.safetensors"
-    record = training.pretrain("compact", slices, settings, 4, 0, path)
+def glioma(labels, images=None, cases=None) -> pretraining.GliomaSlices:
+    """Slices of given labels (N, 120, 120)."""
+    labels = np.asarray(labels, np.uint8)
+    images = np.full(labels.shape, 200, np.uint8) if images is None else images
+    cases = ["BRATS_001"] * len(labels) if cases is None else cases
+    return pretraining.GliomaSlices(images, labels, pd.DataFrame({"case": cases, "z": range(len(labels))}))
+
+
+def block(rows, columns, tissue=1):
+    """Label (120, 120) of a rectangular tumour."""
+    label = np.zeros((120, 120), np.uint8)
+    label[slice(*rows), slice(*columns)] = tissue
+    return label
+
+
+def centres(label, per_slice, seed):
+    """Row and column of the slice that each patch has in its middle, read off images that show their coordinates."""
+    found = []
+    for coordinate in np.indices(label.shape).astype(np.uint8):
+        images, _, _ = pretraining.composition_patches(
+            glioma([label], coordinate[None]), ["BRATS_001"], per_slice, seed
+        )
+        # The pixel became four; beside the tumour's border some of them are mixed with black.
+        found.append(images[:, 0, 40:42, 40:42].max((1, 2)))
+    return np.stack(found, 1)
+
+
+def test_the_first_patch_is_centred_on_the_tumour_and_the_others_on_random_pixels_of_it():
+    label = block((30, 70), (35, 90)) + block((70, 72), (35, 90), 2)  # centre of mass 50.5, 62
+    label[30, 35:90] = 0  # now 51
+    found = centres(label, 200, seed=0)
+    assert found[0].tolist() == [51, 62]
+    rows, columns = found[1:].T
+    assert label[rows, columns].all() and len(np.unique(found[1:], axis=0)) > 170
+    # Spread evenly over 41 rows and 55 columns: standard deviations 11.8 and 15.9, each with an error of some 4 %.
+    assert (rows.std(), columns.std()) == pytest.approx((11.8, 15.9), rel=0.15)
+    assert np.array_equal(centres(label, 200, seed=0), found)
+    other = centres(label, 200, seed=1)
+    assert np.array_equal(other[0], found[0]) and not np.array_equal(other[1:], found[1:])
+
+
+def test_the_centre_of_mass_is_rounded_to_the_nearest_pixel():
+    label = block((50, 60), (50, 60))
+    label[59, 55:] = 0  # centre of mass 54.24, 54.34
+    assert centres(label, 1, seed=0).tolist() == [[54, 54]]
+    label[50, :] = 0  # 54.76, 54.31
+    assert centres(label, 1, seed=0).tolist() == [[55, 54]]
+
+
+def test_a_tumour_larger_than_the_patch_has_the_shares_of_what_is_visible_at_twice_the_scale():
+    label = block((30, 90), (30, 90)) + block((30, 90), (30, 35), 2) + block((55, 65), (55, 65), 1)
+    images, shares, _ = pretraining.composition_patches(glioma([label]), ["BRATS_001"], 1, seed=0)
+    visible = label[40:80, 40:80]
+    np.testing.assert_allclose(shares[0], np.bincount(visible.ravel(), minlength=4)[1:] / 1600, rtol=1e-6)
+    assert (images == 200).all()  # the tumour fills the patch
+    small = glioma([block((55, 65), (57, 63))])
+    patch = pretraining.composition_patches(small, ["BRATS_001"], 1, seed=0)[0][0, 0]
+    assert ((patch > 100).any(1).sum(), (patch > 100).any(0).sum()) == (20, 12)
+
+
+def test_a_centre_of_mass_between_far_foci_gives_no_patch():
+    label = block((10, 15), (10, 15)) + block((100, 105), (100, 105), 3)
+    images, shares, cases = pretraining.composition_patches(glioma([label]), ["BRATS_001"], 3, seed=0)
+    assert len(images) == len(shares) == len(cases) == 2 and np.isfinite(shares).all()
+
+
+@pytest.fixture(scope="module")
+def varied():
+    """Ten glioblastoma-like cases of one to three slices and two others, whose brightness shows the tissue."""
+    rng, labels, cases = np.random.default_rng(0), [], []
+    for case in range(12):
+        for _ in range(1 + case % 3):
+            top, left = rng.integers(30, 60, 2)
+            label = block((top, top + 20), (left, left + 24))
+            label[top : top + rng.integers(2, 18), left + 2 : left + 14] = 2
+            if case < 10:
+                label[top + 3 : top + 20, left + rng.integers(8, 16) : left + 20] = 3
+            labels.append(label)
+            cases.append(f"BRATS_{case:03d}")
+    labels = np.stack(labels)
+    images = np.array([0, 120, 60, 220], np.uint8)[labels] + rng.integers(0, 20, labels.shape, np.uint8)
+    return glioma(labels, images, cases)
+
+
+SETTINGS = Training(epochs=3, learning_rate=3e-3, batch_size=8)
+
+
+def test_the_record_of_a_pretraining_is_that_of_its_weights_on_the_cases_held_out(varied, tmp_path):
+    """Everything anew from the slices, by the definitions."""
+    record = training.pretrain("compact", varied, SETTINGS, 3, 1, tmp_path / "w.safetensors")
+    train, held_out = pretraining.split_cases([f"BRATS_{case:03d}" for case in range(10)], seed=1)
     assert (record["cases"], record["held_out_cases"]) == (8, 2)
+    images, shares, _ = pretraining.composition_patches(varied, train, 3, 1)
+    own = models.create("compact", 1, 3, seed=1)
+    losses = list(training.fit_by_epoch([own], images, shares, np.ones((1, len(images))), SETTINGS, [1]))
+    network = models.create("compact", 1, 3)
+    network.load_state_dict(models.load_weights(tmp_path / "w.safetensors"))
+    assert torch.equal(network.head.weight, own.head.weight.cpu()) and record["patches"] == len(images)
+    assert [epoch["training_loss"] for epoch in record["curve"]] == pytest.approx(np.concatenate(losses))
+
+    unseen, true, case = pretraining.composition_patches(varied, held_out, 3, 1)
+    weight = np.array([1 / (case == name).sum() for name in case])  # each case counts as much as any other
+    assert len(set(weight)) > 1
+    predicted = special.softmax(training.predict(network, unseen), 1)
+    true = true.astype(float)
+    assert record["curve"][-1]["held_out_loss"] == pytest.approx(-(true * np.log(predicted)).sum(1).mean(), rel=1e-5)
+    for tissue, name in enumerate(pretraining.TISSUES):
+        y = true[:, tissue]
+        residual = (weight * (y - predicted[:, tissue]) ** 2).sum()
+        total = (weight * (y - np.average(y, weights=weight)) ** 2).sum()
+        assert record["r2"][name] == pytest.approx(1 - residual / total, rel=1e-4)
+    largest, named = true.argmax(1), predicted.argmax(1)
+    recalls = [weight[(largest == t) & (named == t)].sum() / weight[largest == t].sum() for t in set(largest)]
+    assert record["balanced_accuracy"] == pytest.approx(np.mean(recalls))
+    assert record["entropy"] == pytest.approx(special.entr(true).sum(1).mean(), rel=1e-5)
+    assert record["prior_loss"] == pytest.approx(-(true @ np.log(shares.mean(0))).mean(), rel=1e-5)
+    assert 0 < record["entropy"] < record["prior_loss"]
+
+
+def test_pretraining_learns(varied, tmp_path):
+    settings = replace(SETTINGS, epochs=12)
+    record = training.pretrain("compact", varied, settings, 4, 0, tmp_path / "w.safetensors")
     losses = [epoch["training_loss"] for epoch in record["curve"]]
-    assert len(losses) == 6 and losses[-1] < losses[0]
-    assert set(record["r2"]) == set(pretraining.TISSUES)
-    assert models.load_weights(path)["head.weight"].shape == (3, 128)
+    assert len(losses) == 12 and losses[-1] < losses[0]
+    assert models.load_weights(tmp_path / "w.safetensors")["head.weight"].shape == (3, 128)
+
+
+def test_pretraining_is_kept_until_anything_that_decides_it_changes(varied, tmp_path, monkeypatch):
+    path = tmp_path / "w.safetensors"
+    record = training.pretrain("compact", varied, SETTINGS, 2, 0, path)
 
     def train(*arguments):
         raise RuntimeError("trained again")
 
     monkeypatch.setattr(training, "fit_by_epoch", train)
-    assert training.pretrain("compact", slices, settings, 4, 0, path) == record
-    with pytest.raises(RuntimeError, match="trained again"):  # another seed
-        training.pretrain("compact", slices, settings, 4, 1, path)
+    assert training.pretrain("compact", varied, SETTINGS, 2, 0, path) == record
+    darker = replace(varied, images=varied.images // 2)
+    for changed in (
+        ("efficientnet_lite0", varied, SETTINGS, 2, 0),
+        ("compact", darker, SETTINGS, 2, 0),
+        ("compact", varied, replace(SETTINGS, weight_decay=0.02), 2, 0),
+        ("compact", varied, SETTINGS, 3, 0),
+        ("compact", varied, SETTINGS, 2, 1),
+    ):
+        with pytest.raises(RuntimeError, match="trained again"):
+            training.pretrain(*changed, path)
+    with monkeypatch.context() as patched, pytest.raises(RuntimeError, match="trained again"):
+        patched.setattr(training, "CODE", "other")
+        training.pretrain("compact", varied, SETTINGS, 2, 0, path)
+    (tmp_path / "other.py").write_text("other")
+    with monkeypatch.context() as patched, pytest.raises(RuntimeError, match="trained again"):
+        patched.setattr(pretraining, "__file__", str(tmp_path / "other.py"))
+        training.pretrain("compact", varied, SETTINGS, 2, 0, path)
+    path.unlink()
+    with pytest.raises(RuntimeError, match="trained again"):
+        training.pretrain("compact", varied, SETTINGS, 2, 0, path)
 
 
 def test_real_slices(real_archive):

@@ -4,7 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from scipy.special import expit
 from sklearn.metrics import roc_auc_score
+from torch import nn
+from torch.nn import functional
 
 from radiogen_utils import models, training
 from radiogen_utils.training import Training
@@ -50,6 +53,11 @@ def test_each_kind_of_augmentation_does_what_it_says():
     turned = training.augment(images, parameters(2, angle=np.pi / 2))
     assert min((turned - plain.rot90(k, (2, 3))).abs().max() for k in (1, 3)) < 1e-3
     torch.testing.assert_close(training.augment(images, parameters(2, gamma=2)), plain**2, **close)
+    both = training.augment(images, parameters(2, gamma=2, gain=0.9))
+    torch.testing.assert_close(both, 0.9 * plain**2, **close)
+    enlarged = functional.interpolate(plain[:, :, 20:60, 20:60], scale_factor=2, mode="bilinear", align_corners=False)
+    inside = np.s_[:, :, 1:-1, 1:-1]  # at the border the enlargement of a part lacks neighbours
+    torch.testing.assert_close(training.augment(images, parameters(2, zoom=0.5))[inside], enlarged[inside], **close)
     torch.testing.assert_close(training.augment(images, parameters(2, gain=1.1)), (plain * 1.1).clamp(max=1), **close)
     falling = parameters(2, **{"at 0": 1, "at 1/3": 2 / 3, "at 2/3": 1 / 3, "at 1": 0})
     inverted = torch.where(images > 0, 1 - plain, 0)  # outside the tumour 0 stays 0
@@ -83,14 +91,132 @@ def test_drawn_parameters_stay_in_their_ranges_and_follow_the_seed():
     drawn = training.draw_augmentation(2000, torch.Generator().manual_seed(1))
     assert torch.equal(drawn, training.draw_augmentation(2000, torch.Generator().manual_seed(1)))
     angle, zoom, flip_x, flip_y, gamma, gain = drawn[:, :6].T
-    assert angle.abs().max() <= np.deg2rad(20) + 1e-6 and 0.9 <= zoom.min() and zoom.max() <= 1.1
+    for values, low, high in (
+        (angle, -np.deg2rad(20), np.deg2rad(20)),
+        (zoom, 0.9, 1.1),
+        (gamma, 2**-0.25, 2**0.25),
+        (gain, 0.9, 1.1),
+    ):  # within the range, and all of it: the outermost of 2,000 lie within a hundredth of the bounds
+        assert low - 1e-6 <= values.min() < low + (high - low) / 100
+        assert high - (high - low) / 100 < values.max() <= high + 1e-6
     assert set(flip_x.tolist()) == set(flip_y.tolist()) == {-1.0, 1.0}
     assert 0.45 < (flip_x * flip_y > 0).float().mean() < 0.55  # independent: standard error 0.011
     torch.testing.assert_close(drawn[:, 6:], parameters(2000)[:, 6:])  # the identity
     curves = training.draw_augmentation(2000, torch.Generator().manual_seed(1), any_contrast=True)[:, 6:].diff(dim=1)
     assert ((curves >= 0).all(1) | (curves <= 0).all(1)).all()
     assert 0.45 < (curves >= 0).all(1).float().mean() < 0.55  # standard error 0.011
-    assert 2**-0.25 <= gamma.min() and gamma.max() <= 2**0.25 and 0.9 <= gain.min() and gain.max() <= 1.1
+
+
+class Recorder(nn.Module):
+    """A linear model of 4×4 images that notes the batches it meets and whether it is in training mode."""
+
+    def __init__(self):
+        super().__init__()
+        self.head = nn.Linear(16, 1)
+        self.batches, self.modes = [], []
+
+    def forward(self, x):
+        self.batches.append(x.detach().cpu().flatten(1).numpy().astype(float))
+        self.modes.append(self.training)
+        return self.head(x.flatten(1))
+
+
+@pytest.fixture
+def small():
+    """40 images of 4×4 with labels and unequal weights, one of them 0."""
+    rng = np.random.default_rng(0)
+    images, labels = rng.integers(0, 256, (40, 1, 4, 4), np.uint8), np.arange(40) % 2
+    return images, labels, rng.uniform(0.2, 3, (1, 40)) * (np.arange(40) != 5)
+
+
+def meet(images, order, changes):
+    """The batches that a network must meet: rows `order` of the images, changed by augmentation."""
+    return training.augment(torch.as_tensor(images[order]), changes).flatten(1).numpy()
+
+
+def one_cycle(step, steps, highest):
+    """Learning rate and first-moment decay (Smith and Topin, 2019): cosine up in 30 % of the steps, then down."""
+    rise = 0.3 * steps - 1
+    up = step <= rise
+    share = step / rise if up else (step - rise) / (steps - 1 - rise)
+    rates, moments = ((highest / 25, highest), (0.95, 0.85)) if up else ((highest, highest / 25e4), (0.85, 0.95))
+    return [end + (start - end) * (1 + np.cos(np.pi * share)) / 2 for start, end in (rates, moments)]
+
+
+@pytest.mark.parametrize("any_contrast", [False, True])
+def test_every_step_is_that_of_adamw_under_one_cycle_worked_by_hand(small, any_contrast):
+    """Loshchilov and Hutter, ICLR 2019, algorithm 2, on the weighted logistic loss of the augmented images."""
+    images, labels, weights = small
+    settings = Training(epochs=5, learning_rate=0.05, batch_size=16, weight_decay=0.3, any_contrast=any_contrast)
+    model, generator = Recorder(), torch.Generator().manual_seed(3)
+    own = np.concatenate([values.detach().numpy().ravel() for values in model.head.parameters()]).astype(float)
+    moment, square, step, steps, expected = np.zeros(17), np.zeros(17), 0, 10, []
+    for _ in range(5):
+        # 39 images that are shown fill two batches; the rest of the round is left out.
+        order = np.delete(np.arange(40), 5)[torch.randperm(39, generator=generator)[:32]]
+        x = meet(images, order, training.draw_augmentation(32, generator, any_contrast))
+        losses = []
+        for rows in (slice(16), slice(16, 32)):
+            batch, y, w = np.c_[x[rows], np.ones(16)], labels[order[rows]], weights[0, order[rows]]
+            logits = batch @ own
+            losses.append(np.mean(w * (np.logaddexp(0, logits) - y * logits)))
+            gradient = (w * (expit(logits) - y)) @ batch / 16
+            rate, decay = one_cycle(step, steps, 0.05)
+            step += 1
+            moment, square = decay * moment + (1 - decay) * gradient, 0.999 * square + 0.001 * gradient**2
+            own = own * (1 - rate * 0.3)
+            own -= rate * moment / (1 - decay**step) / (np.sqrt(square / (1 - 0.999**step)) + 1e-8)
+        expected.append(np.mean(losses))
+    found = list(training.fit_by_epoch([model], images, labels, weights, settings, [3]))
+    # float32 against float64 in ten steps.
+    np.testing.assert_allclose(np.concatenate(found), expected, rtol=1e-4)
+    fitted = np.concatenate([values.detach().cpu().numpy().ravel() for values in model.head.parameters()])
+    np.testing.assert_allclose(fitted, own, atol=2e-4)
+
+
+def test_each_epoch_draws_another_order_and_other_changes(small):
+    model = Recorder()
+    training.fit([model], *small, Training(epochs=3, learning_rate=0, batch_size=32), [0])
+    first, second, third = model.batches
+    assert not np.allclose(first, second) and not np.allclose(second, third)
+
+
+def test_a_network_trains_in_training_mode_whatever_was_done_with_it_between_the_epochs(small):
+    """As `pretrain` does, which predicts after each epoch, and so leaves the network in evaluation mode."""
+    model = Recorder().eval()
+    for _ in training.fit_by_epoch([model], *small, QUICK, [0]):
+        assert all(model.modes) and len(model.modes) == 2
+        model.modes.clear()
+        training.predict(model, small[0])
+        assert not any(model.modes)
+        model.modes.clear()
+    training.fit([model], *small, QUICK, [0])
+    assert not model.training
+
+
+def test_networks_in_evaluation_mode_are_trained_together_in_training_mode():
+    images, labels = bright_and_dark(64)
+    networks = [models.create("compact", seed=seed).eval() for seed in (0, 1)]
+    training.fit(networks, images, labels, np.ones((2, 64)), QUICK, [0, 1])
+    for network in networks:  # normalisation has kept account of what it saw
+        assert network.blocks[0][2].num_batches_tracked == 3 * 4 and not network.training
+
+
+def test_predictions_are_those_of_the_evaluation_mode_in_any_batches():
+    images, _ = bright_and_dark(20)
+    model = models.create("compact")
+    expected = model.eval()(torch.as_tensor(images) / 255).detach().numpy()
+    for batch_size in (3, 256):
+        np.testing.assert_allclose(training.predict(model.train(), images, batch_size), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("bf16", [False, True])
+def test_bfloat16_is_used_where_it_is_asked_for_and_the_processor_has_it(bf16):
+    able = torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    if training.device().type == "cuda":
+        able = torch.cuda.is_bf16_supported(including_emulation=False)
+    with training.autocast(Training(epochs=1, learning_rate=1e-3, bf16=bf16)):
+        assert torch.is_autocast_enabled(training.device().type) == (bf16 and able)
 
 
 def test_a_network_learns_what_can_be_learnt():

@@ -1,4 +1,4 @@
-"""`precomputed`: results that come with the course are read for the settings and patches they are of, and for no others."""
+"""`precomputed`: results that come with the course are read for the settings and patches they are of, for no others."""
 
 import json
 from dataclasses import asdict, replace
@@ -73,9 +73,13 @@ def test_who_asks_for_less_gets_all_repeats_too(data, folder):
         {"seed": 1},
         {"folds": 5},
         {"compact": replace(PAPER.compact, epochs=99)},
+        {"imagenet": replace(PAPER.imagenet, learning_rate=1e-3)},
         {"pretraining": replace(PAPER.pretraining, any_contrast=False)},
+        {"imagenet_pretraining": replace(PAPER.imagenet_pretraining, epochs=1)},
+        {"patches_per_slice": PAPER.patches_per_slice + 1},
         {"repeats": PAPER.repeats + 1},
         {"permutations": PAPER.permutations + 1},
+        {"network_permutations": PAPER.network_permutations + 1},
         {"networks": (Planned("compact", ("pre-contrast",), 1),)},
         {"networks": (Planned("compact", ("FLAIR",), 99),)},
     ],
@@ -90,6 +94,14 @@ def test_other_patches_labels_or_pretraining_get_nothing(data, folder):
     assert precomputed.matching(PAPER, data.permuted(0), PRETRAINING, folder) is None
     assert precomputed.matching(PAPER, data, {"data": "other slices"}, folder) is None
     assert precomputed.matching(PAPER, replace(data, digest="a larger archive"), PRETRAINING, folder) is not None
+
+
+def test_the_published_results_are_of_the_profiles_that_the_course_offers():
+    """Otherwise a reader trains for hours, or reads scores of other settings."""
+    published = json.loads((precomputed.FOLDER / "results.json").read_text())["run"]["settings"]
+    assert published == json.loads(json.dumps(asdict(PAPER))), "run profile paper anew"
+    less, more = asdict(PROFILES["standard"]), asdict(PAPER)
+    assert {name for name in more if less[name] != more[name]} <= {*precomputed.AMOUNTS, "networks"}
 
 
 def test_nothing_there_is_no_error(data, folder, tmp_path):

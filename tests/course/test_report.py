@@ -161,6 +161,86 @@ def test_verdicts_follow_from_the_numbers(results):
     assert found[start] == "contradicted" and "Patients of cluster 2 live markedly shorter" not in found
 
 
+@pytest.mark.parametrize(
+    "interval, verdict",
+    [
+        ([1.01, 3], "supported"),
+        ([1, 3], "not shown"),
+        ([0.9, 3], "not shown"),
+        ([0.2, 1], "not shown"),
+        ([0.2, 0.99], "contradicted"),
+    ],
+)
+def test_the_hazard_ratio_decides_by_its_whole_interval(results, interval, verdict):
+    results["cohort"]["hazard_ratio"] = [1.5, *interval]
+    assert verdicts(results)["Patients of cluster 2 live markedly shorter"] == verdict
+
+
+@pytest.mark.parametrize(
+    "low, high, verdict",
+    [
+        (0.001, 0.1, "supported"),
+        (0, 0.1, "not decided"),
+        (-0.1, 0.2, "not decided"),
+        (-0.1, 0, "not decided"),
+        (-0.1, -0.001, "contradicted"),
+    ],
+)
+def test_a_better_start_is_decided_by_the_whole_interval(results, low, high, verdict):
+    for comparisons in ("comparisons", "frozen_comparisons"):
+        results["roc"][comparisons][0] |= {"low": low, "high": high}
+    for network in ("compact", "frozen compact"):
+        assert verdicts(results)[f"Glioblastoma is a better start than from scratch ({network})"] == verdict
+
+
+@pytest.mark.parametrize(
+    "p, smallest, verdict, addition",
+    [
+        (0.049, 0.01, "supported", False),
+        (0.05, 0.01, "not shown by the permutations", False),
+        (0.05, 0.05, "not shown by the permutations", True),
+        (0.01, 0.01, "supported", True),
+    ],
+)
+def test_more_than_chance_is_below_one_in_twenty(results, p, smallest, verdict, addition):
+    results["roc"]["permutations"][0] |= {"p": p, "smallest_p": smallest}
+    other = results["roc"]["permutations"][0] | {"arm": "image features", "backbone": "trees", "p": 0.5}
+    results["roc"]["permutations"].append(other)  # of no concern to the claim
+    ((found, answer),) = [rest for claim, *rest in report.claims(results) if claim == "That is more than chance"]
+    assert answer == verdict and ("none of which" in found) == addition and f"p {p:.3f} from 10 deals" in found
+
+
+@pytest.mark.parametrize(
+    "reproduced, words", [(True, "reproduced"), (False, "not reproduced"), (None, "no verdict, other data")]
+)
+def test_the_reproduction_is_told_in_words(results, reproduced, words):
+    results["roc"]["reproduced"] = reproduced
+    ((found, answer),) = [rest for claim, *rest in report.claims(results) if "reaches AUC 0.730" in claim]
+    assert answer == words and found == "0.660 (0.560–0.760)" and f"**{words}**" in report.results_table(results)
+
+
+def test_claims_on_the_margin_show_what_was_learnt_beside_what_was_found(results):
+    found = {claim: text for claim, text, _ in report.claims(results)}
+    expected = "median +0.30 (+0.20 to +0.40); beyond random weights +0.20 (+0.10 to +0.30)"
+    assert found["The network responds at the margin (Grad-CAM)"] == expected
+
+
+def test_numbers_are_written_so_that_they_can_be_read():
+    assert [report._p(p) for p in (0.0009, 0.001, 0.01)] == ["<0.001", "0.001", "0.010"]
+    assert report._interval({"low": -0.1, "high": 0.2}) == "-0.100 to 0.200"  # no dash before or after a minus
+    assert report._interval({"low": 0.1, "high": 0.2}) == "0.100–0.200"
+    assert report.markdown_table(["a", "b"], [[None, float("nan")], [1, 0.5]]).splitlines()[2:] == [
+        "| – | – |",
+        "| 1 | 0.500 |",
+    ]
+
+
+def test_every_model_has_both_intervals(results):
+    text = report.report(results, "", [])
+    row = "| compact, FLAIR, glioblastoma MRI | 2 | 0.660 | 0.010 | 0.560–0.760 | 0.570–0.750 | 0.680 |"
+    assert text.count(row) == 1
+
+
 def test_the_report_holds_everything_once(results):
     readme = "# X\n\n## Deviations\n\n1. Ours, [there](x/y.json), [web](https://a.b).\n\n### Sub\n\nmore\n\n## Limitations\n\n- Few.\n\n## Licence\n"
     ablation = [{"input": "FLAIR", "variant": "from scratch", "auc": [0.6, 0.7], "patients": 99}]
