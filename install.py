@@ -44,10 +44,11 @@ FROM_PIP = {  # where packages come from: pip's settings, and the variables that
 }
 LEAKS = re.compile("PIP_|UV_|PYTHON|VIRTUAL_ENV$|CONDA_PREFIX$")
 SOURCES = re.compile("UV_(.*INDEX|FIND_LINKS|INSECURE|KEYRING|HTTP|SYSTEM_CERTS|OFFLINE|CACHE_DIR|TORCH_BACKEND)")
+OFFLINE = "Retrying|dns error|client error|timed out"
 CAUSES = {  # what pip and uv say when they stop, and what the reader can do about it
     "No space left|os error 28|[Qq]uota": "the disk is full: make room",
     "certificate|CERTIFICATE": "the package source's certificate is not trusted: name your organisation's in PIP_CERT",
-    "Retrying|dns error|client error|timed out": "the package source cannot be reached: look at network and proxy",
+    OFFLINE: "the package source cannot be reached: look at network and proxy",
     "No matching distribution|No solution": "a package is not built for {}: take Python 3.11 to 3.14 on Linux, Windows "
     "or, from macOS 14 on, a Mac with Apple silicon",
 }
@@ -57,21 +58,30 @@ def say(line):
     print(line, file=sys.stderr, flush=True)
 
 
-def stop(what, output=""):
-    """End with one line: what is wrong, what to do, and what the tool itself said last."""
-    said = re.findall(r"^\W*(?:error|cause|warning)\W+(.*)", output, re.M | re.I) or output.strip().splitlines()[-1:]
-    sys.exit(f"error: {what}, then run the same command again" + (f" ({said[-1][:300]})" if said else ""))
+def stop(what, said=""):
+    """End with one line: what is wrong, what to do, and how pip or uv put it."""
+    sys.exit(f"error: {what}, then run the same command again" + (f" ({said[:250]})" if said else ""))
+
+
+def diagnose(output):
+    """Find the cause in what pip or uv printed."""
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    for pattern, what in CAUSES.items():
+        for line in lines:
+            if re.search(pattern, line):
+                stop(what.format(f"Python {platform.python_version()} on {platform.platform()}"), line)
+    stop("the installation failed: see to the cause", lines[-1] if lines else "")
 
 
 def call(command, env=None, show=False):
-    """Exit status and output of a command; shown are the downloads that it begins."""
+    """Exit status and output of a command; of its downloads, those of 10 MB and more are shown."""
     lines = []
     options = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "cwd": str(ROOT)}
     try:
         with subprocess.Popen(command, env=env, encoding="utf-8", errors="replace", **options) as process:
             for line in process.stdout:
                 lines.append(line)
-                if show and line.strip().startswith("Downloading") and ".metadata" not in line:
+                if show and re.match(r"\s*Downloading .*\((\d\d+\.?\d* ?M|.*G)", line):
                     say("  " + line.strip())
     except OSError as error:
         return 127, str(error)
@@ -99,7 +109,7 @@ def stamp():
 
 def pip_settings():
     """The reader's pip configuration, from files and variables."""
-    env = {name: value for name, value in os.environ.items() if name not in ("PIP_QUIET", "PIP_REQUIRE_VIRTUALENV")}
+    env = dict(os.environ, PIP_USER="0", PIP_QUIET="0")  # `user = true` would make pip list one file only, `quiet` none
     lines = call([PYTHON, "-I", "-X", "utf8", "-m", "pip", "config", "list"], env)[1].splitlines()
     ranks = ["global", "install", ":env:"]  # the later win, as in pip
     found = [re.fullmatch(r"(.+)\.([\w-]+)=('.*'|\".*\")", line) for line in lines]
@@ -152,35 +162,32 @@ def plan(requirements, env):
         status, better = call([*fitting, "--dry-run"], brief)
         if status == 0:
             return fitting, status, better
-        say(f"the build of torch for {'this GPU' if gpu else 'the CPU'} cannot be reached: taking the registry's")
+        missing = "the build of torch for this GPU's driver" if gpu else "the CPU build of torch"
+        say(f"{missing} cannot be reached: taking the registry's, which on Linux is the one for recent NVIDIA drivers")
     return command, 0, output
 
 
-def create():
-    """An empty environment."""
+def check_python():
+    """Stop if no environment can be made from this Python."""
     if sys.version_info < (3, 11):
-        found = f"this is {platform.python_version()}, {sys.executable}"
+        found = f"this is {platform.python_version()} ({sys.executable})"
         stop(f"Python 3.11 or newer is needed, {found}: install one and name it (make PYTHON=python3.12 ...)")
     try:
         import ensurepip  # noqa: F401
     except ImportError:
         stop("Python's venv module is missing: `sudo apt install python{}.{}-venv`".format(*sys.version_info))
+
+
+def create():
+    """An empty environment in .venv, whatever was there."""
     base = getattr(sys, "_base_executable", sys.executable)  # sys.executable may be the one in .venv
     status, output = call([base, "-I", "-m", "venv", "--clear", str(VENV)])
     if status:
         diagnose(output)
 
 
-def diagnose(output):
-    for pattern, what in CAUSES.items():
-        if re.search(pattern, output):
-            stop(what.format(f"Python {platform.python_version()} on {platform.platform()}"), output)
-    stop("the installation failed: see to the cause", output)
-
-
 def main(extras):
-    known = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
-    if not all(re.search(f"^{re.escape(extra)} = ", known, re.M) for extra in extras):
+    if extras and extras[0].startswith("-"):
         sys.exit(__doc__)
     old, here = stamp(), identity()
     sound = here and old.get("python") == here  # else moved, copied, upgraded, or never finished
@@ -188,19 +195,25 @@ def main(extras):
     if sound and old["digest"] == digest() and old["extras"] == wanted:
         return
     start = time.time()
-    say(f"setting up the environment in .venv, once (Python {platform.python_version()})")
-    if not sound:
+    if sound:
+        say("updating the environment in .venv")
+    else:
+        check_python()
+        say(f"setting up the environment in .venv with Python {platform.python_version()}")
         create()
     env = environment(pip_settings())
     requirements = ["--constraint", "constraints.txt", "--editable", f".[{','.join(wanted)}]"]
     pip = [PYTHON, "-I", "-m", "pip", "install", "--progress-bar", "off"]
     status, output = call([*pip, "--only-binary=:all:", *requirements[:2], "uv"], env)
-    if re.search("Retrying", output) and status:
+    if status and re.search("|".join([*CAUSES][:-1]), output):  # pip itself would stop as well
         diagnose(output)
-    if not status:
+    if status == 0:
         command, status, output = plan(requirements, env)
+        if status and re.search(OFFLINE, output) and "certificate" not in output:
+            diagnose(output)
     if status:
-        say("uv cannot be used here: pip installs instead, which takes longer and, on Linux, up to 6 GB")
+        reason = "".join(output.strip().splitlines()[:1])
+        say(f"installing with pip, which takes longer and, on Linux, up to 6 GB; uv cannot be used here: {reason}")
         command = [*pip, *requirements]
     else:
         count = re.search(r"Would install (\d+ packages?)", output)

@@ -4,7 +4,7 @@ import importlib.util
 import os
 
 if importlib.util.find_spec("papermill") is None:
-    raise SystemExit("the requirements are not installed here: run `make figures`, which sets the environment up")
+    raise SystemExit("the requirements are not installed here: run `make figures`, or `python install.py`, and use .venv")
 
 os.environ["MPLBACKEND"] = "agg"  # before Matplotlib, which stops at a name that it does not know
 

@@ -179,8 +179,8 @@ def execute(path: Path, out: Run, parameters: dict[str, object]) -> float:
             cwd=str(path.parent),
             progress_bar=False,
             stdout_file=sys.stdout,
-            # The kernel's note on its connection is none of the reader's business.
-            extra_arguments=["--log-level=ERROR"],
+            # What a kernel says of its connection and of its end is none of the reader's business.
+            extra_arguments=["--log-level=CRITICAL"],
         )
     except papermill.PapermillExecutionError as error:
         raise UsageError(f"{path.stem} stopped with {error.ename}: {error.evalue}\n(the whole: {executed})") from error
