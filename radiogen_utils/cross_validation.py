@@ -308,7 +308,7 @@ def connect(scheduler: str):
     try:
         from distributed import Client
     except ImportError:
-        raise SchedulerError('a scheduler needs Dask: pip install -c constraints.txt -e ".[cluster]"') from None
+        raise SchedulerError("a scheduler needs Dask: python install.py cluster") from None
     try:
         return Client(scheduler, timeout=SCHEDULER_PATIENCE)
     except (OSError, ValueError) as error:
