@@ -1,11 +1,10 @@
-"""The whole course through papermill on the phantom, in profile smoke; and the phantom without any effect."""
+"""The whole course through papermill on the phantom, in profile smoke; these tests share one run."""
 
 import json
 import shutil
 import subprocess
 import sys
 import time
-from dataclasses import asdict
 
 import numpy as np
 import pandas as pd
@@ -13,16 +12,13 @@ import pytest
 from PIL import Image
 from sklearn.metrics import roc_auc_score
 
-from radiogen_utils import cross_validation, evaluation, models, patches
-from radiogen_utils.course import command_line, precomputed
+from radiogen_utils import cross_validation, evaluation, models
+from radiogen_utils.course import command_line
 from radiogen_utils.course.run_folder import MissingStep, Run
 from radiogen_utils.course.settings import PROFILES
-from radiogen_utils.data.download import find_cohort
 from radiogen_utils.pretraining import find_slices
 
 from .test_command_line import open_notebook
-
-pytestmark = pytest.mark.xdist_group("smoke")  # they share one run
 
 
 @pytest.fixture(scope="module")
@@ -170,36 +166,3 @@ def test_another_label_in_notebook_2_is_noticed_by_the_others(run, tmp_path):
         with pytest.raises(MissingStep, match=r"COCCluster 2 instead of RPPACluster 3\): run notebooks/04_"):
             open_notebook(number, out=str(out), profile="smoke")
     open_notebook("04", out=str(out), profile="smoke")  # which would train for the new label
-
-
-@pytest.mark.slow
-@pytest.mark.xdist_group("null")
-def test_without_any_effect_the_auc_is_one_half(tmp_path):
-    profile = PROFILES["smoke"]
-    data = patches.build_patches(find_cohort("phantom-null", 60, profile.seed))
-    arm = cross_validation.Arm("scratch", "compact", profile.compact)
-    table = cross_validation.cross_validate(data, [arm], tmp_path, folds=profile.folds, repeats=2)
-    areas = [roc_auc_score(group.y_true, group.score) for _, group in table.groupby("repeat")]
-    # 13 against 47 patients at random: standard error 0.09, hardly less for two repeats of the same patients; two of them.
-    assert abs(np.mean(areas) - 0.5) < 0.18
-
-
-@pytest.mark.slow
-@pytest.mark.xdist_group("reader")
-def test_a_reader_gets_the_true_figures_without_training(real_archive, tmp_path):
-    """The whole of profile `paper` on the real cohort, from the scores and networks that come with the course."""
-    shipped = json.loads((precomputed.FOLDER / "results.json").read_text())
-    # Otherwise this would train for hours.
-    assert shipped["run"]["settings"] == json.loads(json.dumps(asdict(PROFILES["paper"]))), "run profile paper anew"
-    chosen = ["01", "02", "03", "04", "05", "06"]
-    arguments = ["--only", *chosen, "--profile", "paper", "--data", str(real_archive), "--out", str(tmp_path)]
-    command_line.main(["run", *arguments])
-    results = json.loads((tmp_path / "results.json").read_text())
-    assert results["training"]["released"] == shipped["run"]["commit"] and not (tmp_path / "fits").exists()
-    # Read from text, the last digits may differ.
-    for name in ("predictions.csv", "permutations.csv"):
-        pd.testing.assert_frame_equal(pd.read_csv(tmp_path / name), pd.read_csv(precomputed.FOLDER / name))
-    assert results["roc"]["reproduced"] == shipped["roc"]["reproduced"]
-    for own, theirs in zip(results["heatmaps"]["summaries"], shipped["heatmaps"]["summaries"], strict=True):
-        # Another processor adds in another order; a patient whose map is empty but for rounding may then come or go.
-        assert own["network"] == theirs["network"] and own["median"] == pytest.approx(theirs["median"], abs=0.05)
