@@ -67,6 +67,8 @@ def test_as_many_patients_of_a_class_as_folds_are_enough_and_fewer_are_named():
     assert labels.groupby(cross_validation.assign_folds(labels, 10, seed=0)).sum().eq(1).all()
     with pytest.raises(CohortError, match="10 folds need 10 patients of each class, the smaller class has 3"):
         cross_validation.assign_folds(pd.Series([1] * 3 + [0] * 30), 10, seed=0)
+    with pytest.raises(CohortError, match="the smaller class has 0"):
+        cross_validation.assign_folds(pd.Series([1] * 30), 10, seed=0)
 
 
 def test_cross_validation_covers_each_patient_once_a_repeat(tmp_path):
@@ -188,6 +190,16 @@ def test_a_patient_s_score_is_the_mean_of_its_slices_and_of_nobody_else_s(fitted
     for fold, result in enumerate(study.fit(arm(), [(0, 0), (0, 1), (0, 2)])):
         assert set(result["patient"]) == set(data.table.patient[splits[0] == fold])
         np.testing.assert_allclose(result["score"], brightness[result["patient"]])
+
+
+def test_the_table_s_order_is_as_asked_and_not_as_finished(fitted, tmp_path, monkeypatch):
+    carry_out = cross_validation.carry_out
+    monkeypatch.setattr(cross_validation, "carry_out", lambda *arguments: reversed(list(carry_out(*arguments))))
+    arms = [arm(), replace(arm(), sequences=("post-contrast",)), replace(arm(), sequences=SEQUENCES)][::-1]
+    table = cross_validation.cross_validate(cohort(n_patients=8), arms, tmp_path, folds=2, repeats=2)
+    expected = [(own.name, repeat, fold) for own in arms for repeat in (0, 1) for fold in (0, 1)]
+    assert list(dict.fromkeys(zip(table.arm, table.repeat, table.fold))) == expected
+    assert table.groupby(["arm", "repeat", "fold"]).patient.apply(lambda own: own.is_monotonic_increasing).all()
 
 
 def test_networks_are_kept_of_the_compact_backbone_s_first_repeat_alone(fitted):

@@ -58,6 +58,8 @@ def test_weights_of_another_backbone_are_refused():
     del incomplete["blocks.1.0.weight"]
     with pytest.raises(ValueError, match="not of compact: .*blocks.1.0.weight"):
         models.create("compact", weights=incomplete)
+    with pytest.raises(ValueError, match="not of compact: .*blocks.9"):
+        models.create("compact", weights=models.create("compact").state_dict() | {"blocks.9": torch.rand(1)})
 
 
 def test_the_imagenet_architecture_sees_images_as_its_weights_were_trained_on_them():

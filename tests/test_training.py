@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from scipy.special import expit
+from scipy.special import expit, log_softmax
 from sklearn.metrics import roc_auc_score
 from torch import nn
 from torch.nn import functional
@@ -64,6 +64,12 @@ def test_each_kind_of_augmentation_does_what_it_says():
     torch.testing.assert_close(training.augment(images, falling), inverted, **close)
 
 
+def test_what_turns_in_from_beyond_the_patch_is_black():
+    """A tumour larger than the patch has no surroundings to show; mirrored or smeared ones would be made up."""
+    changed = training.augment(torch.full((1, 1, 80, 80), 255, dtype=torch.uint8), parameters(1, angle=np.pi / 4))[0, 0]
+    assert not changed[[0, 0, -1, -1], [0, -1, 0, -1]].any() and changed[30:50, 30:50].min() > 0.999
+
+
 def test_augmentation_keeps_shape_range_and_an_empty_background():
     images = torch.zeros(64, 2, 80, 80, dtype=torch.uint8)
     images[:, :, 30:50, 25:45] = 128
@@ -110,9 +116,9 @@ def test_drawn_parameters_stay_in_their_ranges_and_follow_the_seed():
 class Recorder(nn.Module):
     """A linear model of 4×4 images that notes the batches it meets and whether it is in training mode."""
 
-    def __init__(self):
+    def __init__(self, outputs=1):
         super().__init__()
-        self.head = nn.Linear(16, 1)
+        self.head = nn.Linear(16, outputs)
         self.batches, self.modes = [], []
 
     def forward(self, x):
@@ -172,6 +178,17 @@ def test_every_step_is_that_of_adamw_under_one_cycle_worked_by_hand(small, any_c
     np.testing.assert_allclose(np.concatenate(found), expected, rtol=1e-4)
     fitted = np.concatenate([values.detach().cpu().numpy().ravel() for values in model.head.parameters()])
     np.testing.assert_allclose(fitted, own, atol=2e-4)
+
+
+def test_the_loss_of_several_outputs_is_the_weighted_cross_entropy_of_shares(small):
+    images, _, weights = small
+    shares, model = np.random.default_rng(1).dirichlet([1, 1, 1], 40).astype(np.float32), Recorder(outputs=3)
+    settings, generator = Training(epochs=1, learning_rate=0, batch_size=32), torch.Generator().manual_seed(0)
+    (loss,) = training.fit_by_epoch([model], images, shares, weights, settings, [0])
+    order = np.delete(np.arange(40), 5)[torch.randperm(39, generator=generator)[:32]]
+    logits = model.head.cpu()(torch.tensor(model.batches[0], dtype=torch.float32)).detach().numpy()
+    entropies = -(shares[order] * log_softmax(logits, 1)).sum(1)
+    assert loss == pytest.approx((weights[0, order] * entropies).mean(), rel=1e-5)
 
 
 def test_each_epoch_draws_another_order_and_other_changes(small):
