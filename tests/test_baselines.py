@@ -31,7 +31,7 @@ def quick(monkeypatch):
 
 @pytest.fixture
 def disc():
-    """A grey head with a disc of radius 20, three times as bright in the last sequence, in two slices; the second smaller."""
+    """A grey head with a disc, three times as bright in the last sequence, in two slices: of radius 20, and of 10."""
     y, x = np.mgrid[:128, :128]
     head = np.hypot(y - 64, x - 64) < 60
     masks = [np.hypot(y - 64, x - 74) < radius for radius in (20, 10)]
@@ -129,7 +129,10 @@ def test_baselines_without_their_columns_are_left_out(tiny_cohort):
     cohort = open_cohort(tiny_cohort(n_patients=6))
     found = baselines.clinical_and_image(cohort)
     names = [(b.name, b.model) for b in found]
-    assert list(dict((b.name, b.table) for b in found)["volume and shape"]) == list(baselines.SHAPE)
+    tables = {b.name: b.table for b in found}
+    assert list(tables["volume and shape"]) == list(baselines.SHAPE)
+    own = tables["institution"]  # a column each, for their names have no order
+    assert list(own) == ["XX", "YY"] and own.idxmax(axis=1).eq(own.index.str[5:7]).all() and own.sum(axis=1).eq(1).all()
     assert ("age and grade", "logistic") not in names  # this table has no grade
     assert ("image features", "trees") in names and ("institution", "logistic") in names
 
@@ -228,6 +231,13 @@ def test_no_leaf_of_a_tree_is_smaller_than_three_patients():
     assert min(tree.tree_.n_node_samples.min() for tree in forest) == 3
 
 
+def test_trees_follow_their_seed():
+    table, labels = pd.DataFrame(np.random.default_rng(0).normal(size=(60, 2)), columns=["a", "b"]), np.arange(60) % 2
+    baseline = baselines.Baseline("x", "trees", table)
+    first, again, other = (baseline.create(seed).fit(table, labels).predict_proba(table) for seed in (1, 1, 2))
+    assert np.array_equal(first, again) and not np.array_equal(first, other)
+
+
 @pytest.mark.filterwarnings("error")
 def test_a_column_unknown_in_all_training_patients_is_no_obstacle():
     labels = pd.Series(np.arange(20) % 2, [f"P{i:02d}" for i in range(20)])
@@ -296,7 +306,7 @@ def test_without_a_signal_the_permuted_aucs_lie_around_one_half_as_does_the_own(
     areas = baselines.permutation_aucs(baseline, [labels, *dealt], folds=5, seed=0)
     own = baselines.cross_validate([baseline], labels, 5, 1, seed=0)
     assert areas[0] == pytest.approx(roc_auc_score(own.y_true, own.score), abs=1e-9) and areas[0] > 0.75
-    # One deal of 30 against 30 has a standard error of 0.075, the optimism of cross-validation apart; three of the mean's.
+    # One deal of 30 against 30 has a standard error of 0.075; three of the mean's, the bias of cross-validation apart.
     assert abs(areas[1:].mean() - 0.5) < 0.1 and areas[1:].max() < areas[0]
 
 

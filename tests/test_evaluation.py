@@ -255,8 +255,10 @@ def test_scores_are_of_one_arm_backbone_and_repeat():
 
 def test_arms_on_other_patients_are_not_compared(scores):
     table = predictions(scores)
-    with pytest.raises(ValueError, match="same patients"):
-        evaluation.compare_arms(table.iloc[1:], ("gbm", "compact"), ("scratch", "compact"))
+    renamed = table.assign(patient=table.patient.mask((table.arm == "gbm") & (table.patient == "P003"), "P999"))
+    for other in (table.iloc[1:], renamed):
+        with pytest.raises(ValueError, match="same patients"):
+            evaluation.compare_arms(other, ("gbm", "compact"), ("scratch", "compact"))
 
 
 def test_sensitivity_of_the_published_curve():
@@ -331,8 +333,9 @@ def test_permutation_p_agrees_with_scikit_learn():
     assert evaluation.permutation_p(0.9, [0.5, 0.6, 0.4]) == 1 / 4 == evaluation.smallest_p([0.5, 0.6, 0.4])
     assert evaluation.permutation_p(0.6, [0.5, 0.6, 0.7]) == 3 / 4  # as good counts as well
     assert evaluation.smallest_p(np.ones(19)) == 0.05
-    with pytest.raises(ValueError, match="finite"):
-        evaluation.permutation_p(0.9, [])
+    for unusable in ([], [0.5, np.nan], [0.5, np.inf]):
+        with pytest.raises(ValueError, match="finite"):
+            evaluation.permutation_p(0.9, unusable)
 
 
 def test_holm_by_the_textbook():
@@ -349,6 +352,8 @@ def test_auc_within_groups_ignores_differences_between_them():
     table = evaluation.by_group(y, score, group)
     assert roc_auc_score(y, score) > 0.7
     assert abs(table.auc["within groups"] - 0.5) < 0.08  # standard error 0.035
+    assert table.patients.tolist() == [200, 200, 400]
+    assert table.positives.tolist() == [y[:200].sum(), y[200:].sum(), y.sum()]
     assert table.auc["A"] == pytest.approx(roc_auc_score(y[:200], score[:200]))
     weights = [y[g].sum() * (1 - y[g]).sum() for g in (group == "A", group == "B")]
     assert table.auc["within groups"] == pytest.approx(np.average(table.auc[["A", "B"]], weights=weights))
@@ -371,7 +376,7 @@ def test_arm_names_are_taken_apart():
 
 def test_over_repeats_by_hand():
     y = np.array([0, 0, 1, 1])
-    scores = {0: [1, 2, 3, 4], 1: [1, 4, 2, 3]}  # AUC 1 and 1/2
+    scores = {0: [1, 2, 3, 4], 1: [1, 9, 2, 3]}  # AUC 1 and 1/2
     rows = [
         {
             "arm": "gbm",
@@ -389,6 +394,6 @@ def test_over_repeats_by_hand():
     assert found.repeats == 2 and found.auc == pytest.approx(0.75) and found.sd == pytest.approx(0.5 / np.sqrt(2))
     table = evaluation.auc_table(pd.DataFrame(rows))
     assert found.low == pytest.approx(table.low.mean()) and found.delong_high == pytest.approx(table.delong_high.mean())
-    # Means 1, 3 of the negatives and 2.5, 3.5 of the positives: three of four pairs are in order.
-    assert found.ensemble == pytest.approx(0.75)
+    # Means 1, 5.5 of the negatives and 2.5, 3.5 of the positives: two of four pairs are in order.
+    assert found.ensemble == pytest.approx(0.5)
     assert np.isnan(evaluation.over_repeats(pd.DataFrame(rows[:4])).sd[0])

@@ -114,6 +114,10 @@ def test_a_corner_is_irregular_whether_it_points_out_or_in():
     # The pixel lies half a pixel inside the contour, in a disc 17 pixels wide.
     for corner in ((59, 59), (40, 39)):
         assert contour[corner] and irregularity[corner] == pytest.approx(0.25, abs=0.06)
+        y, x = np.mgrid[:80, :80]
+        inside = np.hypot(y - corner[0], x - corner[1]) <= 8
+        straight = (inside & (x <= corner[1])).sum()  # what a straight edge would cover
+        assert irregularity[corner] == pytest.approx(abs(mask[inside].sum() - straight) / inside.sum())
     assert irregularity[contour].min() >= 0
 
 
@@ -163,6 +167,7 @@ def test_the_widths_are_those_of_the_protocol():
     assert (heatmaps.MARGIN_WIDTH, heatmaps.IRREGULARITY_RADIUS) == (8, 8)
 
 
+@pytest.mark.filterwarnings("error")
 def test_no_answer_is_nan_and_not_zero():
     mask, thin = disc(25), disc(5)
     table = heatmaps.margin_table(one_patient([mask]), np.zeros((1, 80, 80)))
@@ -224,7 +229,7 @@ def test_occlusion_equals_blackening_by_hand(images):
         hidden = images.copy()
         hidden[:, :, 8 * i : 8 * i + 8, 8 * j : 8 * j + 8] = 0
         fall = np.maximum(log_odds(images) - log_odds(hidden), 0)
-        # The square's centre lies between four pixels; bilinear enlargement mixes 1/16 of a neighbour in each direction.
+        # The square's centre lies between four pixels; the enlargement mixes 1/16 of a neighbour in each direction.
         middle = maps[:, 8 * i + 3 : 8 * i + 5, 8 * j + 3 : 8 * j + 5].mean((1, 2))
         np.testing.assert_allclose(middle, fall, atol=0.15 * maps.max() + 1e-6)
     corner = maps[:, 0, 0]  # nothing is mixed in at the patch's corner

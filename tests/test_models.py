@@ -117,7 +117,7 @@ def test_shipped_weights_are_small_and_fit_with_their_record():
 
 @pytest.mark.parametrize("backbone", models.BACKBONES)
 def test_untrained_networks_answer_about_even(backbone):
-    """A head that is drawn too wide answers with certainty before it has seen anything, and spoils what it starts from."""
+    """A head that is drawn too wide is certain before it has seen anything, and spoils what it starts from."""
     images = torch.rand(16, 1, 80, 80, generator=torch.Generator().manual_seed(0))
     for seed in range(3):
         logits = models.create(backbone, seed=seed).train()(images)
