@@ -52,10 +52,10 @@ figures: environment
 	$(PY) -m radiogen_utils run $(OPTIONS) --publish
 
 test: environment
-	$(PY) -m pytest -n auto --dist loadfile -m "not slow"
+	$(PY) -m pytest -n auto --dist loadfile --no-loadscope-reorder -m "not slow"
 
 test-all: environment
-	$(PY) -m pytest -n auto --dist loadfile
+	$(PY) -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 lab: environment
 	$(PY) -m radiogen_utils lab
