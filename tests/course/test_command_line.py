@@ -171,6 +171,7 @@ def test_no_trouble_ends_in_a_traceback(monkeypatch, trouble, tmp_path):
     assert "No space left on device: 'results.json'" in message or "run the same command again" in message
 
 
+@pytest.mark.slow
 def test_a_screen_of_few_letters_does_not_end_a_run(tmp_path):
     environment = os.environ | {"PYTHONIOENCODING": "ascii", "PYTHONPATH": str(project_root())}
     command = [sys.executable, "-m", "radiogen_utils", "run", "--only", "05", "--out", str(tmp_path / "ü")]
@@ -193,6 +194,7 @@ def test_verify_lists_all_problems_and_fails(tiny_cohort, capsys):
     command_line.main(["verify", str(tiny_cohort(name="sound"))])
 
 
+@pytest.mark.slow
 def test_a_second_run_in_the_same_folder_says_so(course):
     from radiogen_utils.support import exclusive
 
