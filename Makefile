@@ -29,7 +29,7 @@ help:
 	@echo 'make lab        JupyterLab with the notebooks'
 	@echo 'make report     the executed notebooks of the last run as web pages: seconds'
 	@echo 'make test       the quick tests: some minutes'
-	@echo 'make test-all   all tests: up to half an hour'
+	@echo 'make test-all   all tests: about a quarter of an hour'
 	@echo 'make bench      speed and memory, as ratios: some minutes'
 	@echo 'make clean      deletes .venv and runs'
 	@echo
