@@ -1,5 +1,6 @@
 """`pretraining`: both layouts of the glioblastoma slices, the rule, the split by case, the task."""
 
+import os
 import zipfile
 from dataclasses import replace
 
@@ -282,7 +283,10 @@ def test_pretraining_is_kept_until_anything_that_decides_it_changes(varied, tmp_
         raise RuntimeError("trained again")
 
     monkeypatch.setattr(training, "fit_by_epoch", train)
+    for file in (path, path.with_suffix(".json")):
+        os.utime(file, (0, 0))
     assert training.pretrain("compact", varied, SETTINGS, 2, 0, path) == record
+    assert min(file.stat().st_mtime for file in tmp_path.iterdir()) > 0  # as fresh as the run that relies on them
     darker = replace(varied, images=varied.images // 2)
     for changed in (
         ("efficientnet_lite0", varied, SETTINGS, 2, 0),
