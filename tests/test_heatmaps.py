@@ -187,6 +187,11 @@ def test_summary_of_a_shift_and_of_none():
     symmetric = rng.normal(0, 1, 50)
     none = heatmaps.summarise(pd.Series(np.r_[symmetric, -symmetric]), pd.Series(np.arange(100) // 10))
     assert none["low"] < 0 < none["high"] and none["p"] > 0.9
+    fold_of = pd.Series([0, 0, 1, 1, 2, 2, 0], list("abcdefg"))
+    known = pd.Series([9.0, 1.0, np.nan, 2.0, 3.0, 4.0, 5.0], list("gacbdef"))  # patients in another order
+    own = heatmaps.summarise(known, fold_of)
+    in_order = heatmaps.summarise(known.dropna().sort_index(), fold_of.drop("c"))
+    assert own == in_order and own["p"] == stats.wilcoxon([2, 3, 4.5]).pvalue
     with pytest.raises(ValueError, match="too few"):
         heatmaps.summarise(pd.Series([1.0, 2.0, np.nan]), fold[:3])
 

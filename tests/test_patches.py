@@ -1,6 +1,7 @@
 """`patches`: the contract of tumor_patch against hand-made masks, windows, and patches of a whole cohort."""
 
 import dataclasses
+import os
 
 import numpy as np
 import pytest
@@ -116,6 +117,7 @@ def test_patches_of_a_cohort_are_its_tumour_slices(tiny_cohort):
     cohort = open_cohort(tiny_cohort(n_patients=6))
     data = patches.build_patches(cohort.path)
     assert data.table.groupby("patient").size().eq(3).all() and data.images.shape == (18, 3, 80, 80)
+    assert not data.table.exceeds.any()
     assert data.labels.tolist() == [0, 0, 1, 1, 0, 0]  # XX_0001, XX_0003, XX_0005, YY_0002, …
     assert (
         data.images.dtype == np.uint8
@@ -130,14 +132,15 @@ def test_patches_of_a_cohort_are_its_tumour_slices(tiny_cohort):
 
 
 def test_each_sequence_has_the_level_of_the_patient_s_own_head_in_all_tumour_slices():
-    """The second sequence twice as bright, the second slice with a larger and darker head: medians 60, 120, 60 over both."""
+    """The second sequence is twice as bright, the second slice's head larger and darker: medians 60, 120, 60."""
     y, x = np.mgrid[:100, :100]
     mask = np.hypot(y - 50, x - 50) < 10
     pairs = []
     for grey, radius in ((80, 30), (60, 45)):
         head = (np.hypot(y - 50, x - 50) < radius) * np.uint8(grey)
         pairs.append((np.stack([head, 2 * head, head], -1), mask))
-    images, masks, _ = patches._cut(pairs)
+    images, masks, exceeds = patches._cut(pairs)
+    assert not exceeds.any() and patches._cut([pairs[0], (pairs[1][0], x < 81)])[2].tolist() == [False, True]
     for image, inside, grey in zip(images, masks, (80, 60)):
         for channel, factor in enumerate((1, 2, 1)):
             level = np.rint(255 * factor * grey / (2.5 * factor * 60))
@@ -195,7 +198,9 @@ def test_patches_are_kept_until_archive_label_or_code_change(tiny_cohort, zip_of
     built = []
     build = patches.build_patches
     monkeypatch.setattr(patches, "build_patches", lambda *arguments: built.append(1) or build(*arguments))
+    os.utime(file, (0, 0))
     kept = patches.keep_patches(file, archive)
+    assert file.stat().st_mtime > 0  # as fresh as the run that relies on it
     assert not built and np.array_equal(kept.images, first.images) and kept.table.equals(first.table)
     assert patches.keep_patches(file, archive, "COCCluster", 3).labels.sum() == 2 and len(built) == 1
     assert patches.keep_patches(file, archive, "RPPACluster", 2).labels.sum() == 3 and len(built) == 2

@@ -1,6 +1,7 @@
 """`pretraining`: both layouts of the glioblastoma slices, the rule, the split by case, the task."""
 
 import gzip
+import os
 import zipfile
 from dataclasses import replace
 
@@ -344,16 +345,18 @@ SETTINGS = Training(epochs=3, learning_rate=3e-3, batch_size=8)
 
 def test_the_record_of_a_pretraining_is_that_of_its_weights_on_the_cases_held_out(varied, tmp_path):
     """Everything anew from the slices, by the definitions."""
-    record = training.pretrain("compact", varied, SETTINGS, 3, 1, tmp_path / "w.safetensors")
+    settings = replace(SETTINGS, epochs=12)
+    record = training.pretrain("compact", varied, settings, 3, 1, tmp_path / "w.safetensors")
     train, held_out = pretraining.split_cases([f"BRATS_{case:03d}" for case in range(10)], seed=1)
     assert (record["cases"], record["held_out_cases"]) == (8, 2)
     images, shares, _ = pretraining.composition_patches(varied, train, 3, 1)
     own = models.create("compact", 1, 3, seed=1)
-    losses = list(training.fit_by_epoch([own], images, shares, np.ones((1, len(images))), SETTINGS, [1]))
+    losses = list(training.fit_by_epoch([own], images, shares, np.ones((1, len(images))), settings, [1]))
     network = models.create("compact", 1, 3)
     network.load_state_dict(models.load_weights(tmp_path / "w.safetensors"))
     assert torch.equal(network.head.weight, own.head.weight.cpu()) and record["patches"] == len(images)
     assert [epoch["training_loss"] for epoch in record["curve"]] == pytest.approx(np.concatenate(losses))
+    assert len(losses) == 12 and losses[-1] < losses[0]
 
     unseen, true, case = pretraining.composition_patches(varied, held_out, 3, 1)
     weight = np.array([1 / (case == name).sum() for name in case])  # each case counts as much as any other
@@ -367,20 +370,12 @@ def test_the_record_of_a_pretraining_is_that_of_its_weights_on_the_cases_held_ou
         total = (weight * (y - np.average(y, weights=weight)) ** 2).sum()
         assert record["r2"][name] == pytest.approx(1 - residual / total, rel=1e-4)
     largest, named = true.argmax(1), predicted.argmax(1)
-    assert 2 in largest
+    assert set(largest) == {0, 2} == set(named)
     recalls = [weight[(largest == t) & (named == t)].sum() / weight[largest == t].sum() for t in set(largest)]
     assert record["balanced_accuracy"] == pytest.approx(np.mean(recalls))
     assert record["entropy"] == pytest.approx(special.entr(true).sum(1).mean(), rel=1e-5)
     assert record["prior_loss"] == pytest.approx(-(true @ np.log(shares.mean(0))).mean(), rel=1e-5)
     assert 0 < record["entropy"] < record["prior_loss"]
-
-
-def test_pretraining_learns(varied, tmp_path):
-    settings = replace(SETTINGS, epochs=12)
-    record = training.pretrain("compact", varied, settings, 4, 0, tmp_path / "w.safetensors")
-    losses = [epoch["training_loss"] for epoch in record["curve"]]
-    assert len(losses) == 12 and losses[-1] < losses[0]
-    assert models.load_weights(tmp_path / "w.safetensors")["head.weight"].shape == (3, 128)
 
 
 def test_pretraining_is_kept_until_anything_that_decides_it_changes(varied, tmp_path, monkeypatch):
@@ -391,7 +386,10 @@ def test_pretraining_is_kept_until_anything_that_decides_it_changes(varied, tmp_
         raise RuntimeError("trained again")
 
     monkeypatch.setattr(training, "fit_by_epoch", train)
+    for file in (path, path.with_suffix(".json")):
+        os.utime(file, (0, 0))
     assert training.pretrain("compact", varied, SETTINGS, 2, 0, path) == record
+    assert min(file.stat().st_mtime for file in tmp_path.iterdir()) > 0  # as fresh as the run that relies on them
     darker = replace(varied, images=varied.images // 2)
     for changed in (
         ("efficientnet_lite0", varied, SETTINGS, 2, 0),

@@ -189,6 +189,9 @@ def test_the_hazard_ratio_decides_by_its_whole_interval(results, interval, verdi
 def test_a_better_start_is_decided_by_the_whole_interval(results, low, high, verdict):
     for comparisons in ("comparisons", "frozen_comparisons"):
         results["roc"][comparisons][0] |= {"low": low, "high": high}
+    natural = {"comparison": "gbm, compact − natural, compact", "low": -0.1, "high": 0.1}
+    results["roc"]["comparisons"].append(results["roc"]["comparisons"][0] | natural)
+    assert verdicts(results)["Glioblastoma is a better start than natural images (compact)"] == "not decided"
     for network in ("compact", "frozen compact"):
         assert verdicts(results)[f"Glioblastoma is a better start than from scratch ({network})"] == verdict
 
@@ -242,7 +245,8 @@ def test_every_model_has_both_intervals(results):
 
 
 def test_the_report_holds_everything_once(results):
-    readme = "# X\n\n## Deviations\n\n1. Ours, [there](x/y.json), [web](https://a.b).\n\n### Sub\n\nmore\n\n## Limitations\n\n- Few.\n\n## Licence\n"
+    readme = "# X\n\n## Deviations\n\n1. Ours, [there](x/y.json), [web](https://a.b).\n\n### Sub\n\nmore\n\n"
+    readme += "## Limitations\n\n- Few.\n\n## Licence\n"
     ablation = [{"input": "FLAIR", "variant": "from scratch", "auc": [0.6, 0.7], "patients": 99}]
     text = report.report(results, readme, ablation)
     for part in (
