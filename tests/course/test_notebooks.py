@@ -124,6 +124,7 @@ def test_a_killed_run_continues_on_a_cluster_to_the_same_predictions(run, cluste
     assert (copy / "predictions.csv").read_bytes() == (run / "predictions.csv").read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(find_slices("auto") is not None, reason="glioblastoma slices lie in data/ and would be used")
 def test_without_slices_the_shipped_weights_are_used(run, tmp_path):
     shutil.copytree(run, tmp_path / "run", ignore=shutil.ignore_patterns("fits"))
@@ -135,6 +136,7 @@ def test_without_slices_the_shipped_weights_are_used(run, tmp_path):
     assert (tmp_path / "run" / "compact_gbm.safetensors").read_bytes() == shipped
 
 
+@pytest.mark.slow
 def test_neither_deals_nor_institutions_are_needed(run, tmp_path):
     """As in profile `standard`, which deals no labels, and in a cohort of a single institution."""
     shutil.copytree(run, tmp_path / "run", ignore=shutil.ignore_patterns("fits", "institutions", "permutations"))
