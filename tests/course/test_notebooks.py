@@ -159,6 +159,7 @@ def test_files_of_another_cohort_are_not_mixed(run, tmp_path):
             open_notebook(number, out=str(other.folder), profile="smoke")
 
 
+@pytest.mark.slow
 def test_another_label_in_notebook_2_is_noticed_by_the_others(run, tmp_path):
     out = tmp_path / "run"
     shutil.copytree(run, out, ignore=shutil.ignore_patterns("fits"))
