@@ -85,7 +85,7 @@ def test_mutations_come_out_of_a_zip_without_unpacking_it(cohort, publish, proje
     table = mutations(cohort)
     assert list(table.columns) == ["IDH1", "TP53", "IDH2", "idh_mutant"]
     assert table.idh_mutant["TCGA_XX_0001"] == 1 and table.idh_mutant["TCGA_YY_0002"] == 0
-    assert np.isnan(table.IDH2["TCGA_XX_0003"]) and (table.dtypes == float).all()
+    assert np.isnan(table.IDH2["TCGA_XX_0003"]) and (table.dtypes == np.float64).all()
     assert [file.name for file in (project / "data").iterdir()] == [MUTATIONS.name]
     assert not list(tmp_path.rglob("evil.txt"))
 

@@ -38,7 +38,7 @@ def test_open_cohort_gives_tables_and_pixels(tiny_cohort):
     assert list(cohort.patients.index) == ["TCGA_XX_0001", "TCGA_XX_0003", "TCGA_YY_0002"]
     assert list(cohort.patients.columns[:3]) == ["case", "institution", "COCCluster"]
     assert list(cohort.patients.institution) == ["XX", "XX", "YY"]
-    assert (cohort.patients.dtypes.iloc[2:] == float).all()
+    assert (cohort.patients.dtypes.iloc[2:] == np.float64).all()
     assert np.isnan(cohort.patients.RPPACluster["TCGA_XX_0001"])
     assert list(cohort.slices.columns) == ["patient", "case", "slice", "tumour_pixels"]
     # Numerical order: 10 after 2 and 6.
