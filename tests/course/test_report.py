@@ -222,6 +222,13 @@ def test_the_reproduction_is_told_in_words(results, reproduced, words):
     assert answer == words and found == "0.660 (0.560–0.760)" and f"**{words}**" in report.results_table(results)
 
 
+def test_one_repeat_gets_no_verdict_on_the_reproduction(results):
+    next(row for row in results["roc"]["summary"] if row["arm"] == "gbm")["repeats"] = 1
+    results["roc"]["reproduced"] = None
+    ((_, answer),) = [rest for claim, *rest in report.claims(results) if "reaches AUC 0.730" in claim]
+    assert answer == "no verdict on one repeat"
+
+
 def test_claims_on_the_margin_show_what_was_learnt_beside_what_was_found(results):
     found = {claim: text for claim, text, _ in report.claims(results)}
     expected = "median +0.30 (+0.20 to +0.40); beyond random weights +0.20 (+0.10 to +0.30)"
