@@ -90,7 +90,8 @@ def head_window(values: np.ndarray) -> tuple[float, float]:
             of Otsu's threshold.
     """
     counts = np.array(Image.fromarray(values.reshape(-1, values.shape[-1])).histogram())  # faster than NumPy's
-    counts[: int(threshold_otsu(hist=(counts, np.arange(256))) / 2) + 1] = 0
+    if np.count_nonzero(counts) > 1:  # a blank sequence has no threshold
+        counts[: int(threshold_otsu(hist=(counts, np.arange(256))) / 2) + 1] = 0
     median = np.searchsorted(np.cumsum(counts), counts.sum() / 2)
     return 0.0, NETWORK_CEILING * max(float(median), 1.0)
 

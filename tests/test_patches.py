@@ -106,6 +106,12 @@ def test_head_window_is_relative_to_the_head_and_not_to_the_background():
     assert patches.head_window(np.pad(values, 50)) == (0, 2.5 * 40)  # more background
 
 
+@pytest.mark.parametrize("value, high", [(0, 2.5), (40, 100.0)])
+def test_a_sequence_of_a_single_intensity_has_a_window(value, high):
+    """As in a cohort of one's own in which a missing sequence is blank."""
+    assert patches.head_window(np.full((2, 8, 8), value, np.uint8)) == (0.0, high)
+
+
 def test_percentile_window_agrees_with_numpy_and_is_never_empty():
     values = np.arange(256, dtype=np.uint8)
     assert patches.percentile_window(values) == tuple(np.percentile(values, [1, 97]))
