@@ -43,7 +43,7 @@ class Variant:
 _CURVES = PROFILE.pretraining
 VARIANTS = {
     "from scratch": Variant(),
-    "pretrained": Variant(replace(_CURVES, any_contrast=False)),
+    "pretrained": Variant(replace(_CURVES, random_curves=False)),
     "pretrained under random intensity curves (the course's)": Variant(_CURVES),
     "the same, first two blocks frozen": Variant(_CURVES, frozen=2),
     "the same, all blocks frozen": Variant(_CURVES, frozen=4),
@@ -80,13 +80,15 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         data = keep_patches(Path(folder, "patches.npz"), find_cohort(locate(options.data)))
         inner = data.table.patient.map(assign_folds(data.labels, PROFILE.folds, PROFILE.seed)).to_numpy() != 0
-        data = Patches(data.images[inner], data.masks[inner], data.table[inner].reset_index(drop=True), data.digest)
+        data = Patches(
+            data.images[inner], data.masks[inner], data.table[inner].reset_index(drop=True), data.cohort_fingerprint
+        )
         for sequences, name in PLAN:
             if ("+".join(sequences), name) in found:
                 continue
             variant, weights = VARIANTS[name], None
             if variant.pretraining:
-                weights = Path(folder, f"{variant.pretraining.any_contrast}.safetensors")
+                weights = Path(folder, f"{variant.pretraining.random_curves}.safetensors")
                 sizes = PROFILE.patches_per_slice, PROFILE.seed
                 training.pretrain("compact", slices, variant.pretraining, *sizes, weights)
             tasks = [(seed, fold) for seed in SEEDS for fold in range(FOLDS)]

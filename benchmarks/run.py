@@ -230,13 +230,13 @@ def gpu(path) -> dict:
     arm = cross_validation.Arm("scratch", "compact", settings)
     patient = data.table.patient
     splits = [patient.map(cross_validation.assign_folds(data.labels, 10, seed)) for seed in range(5)]
-    study = cross_validation.Study(data, np.stack(splits), {("scratch", "compact"): None}, 0)
+    cv = cross_validation.CrossValidation(data, np.stack(splits), {("scratch", "compact"): None}, 0)
     fits = list(np.ndindex(5, 10))
-    study.fit(arm, fits[:1])
+    cv.fit(arm, fits[:1])
     results = interleave(
         {
-            "together": lambda: seconds(study.fit, arm, fits),
-            "one after the other": lambda: seconds(lambda: [study.fit(arm, [fit]) for fit in fits[:5]]) * 10,
+            "together": lambda: seconds(cv.fit, arm, fits),
+            "one after the other": lambda: seconds(lambda: [cv.fit(arm, [fit]) for fit in fits[:5]]) * 10,
         },
         turns=2,
     )

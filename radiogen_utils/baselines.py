@@ -1,4 +1,4 @@
-"""Simple models in the folds of the networks: the bar that a network must clear, and what its start is worth untrained."""
+"""Baselines in the folds of the networks: simple models, and linear probes of networks before any training on the labels."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ from sklearn.ensemble import ExtraTreesClassifier
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegressionCV
 from sklearn.metrics import roc_auc_score
-from sklearn.model_selection import StratifiedKFold
+from sklearn.model_selection import PredefinedSplit, StratifiedKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -39,7 +39,7 @@ TEXTURES = ("contrast", "homogeneity", "correlation", "energy")
 def image_features(path: Path) -> pd.DataFrame:
     """Shape and intensity of each patient's tumour, in one pass over the archive.
 
-    Intensities are multiples of the median of the patient's own head, as for the networks. `<sequence> relative` is the
+    Intensities are multiples of the median of the patient's head, as for the networks. `<sequence> relative` is the
     mean in the tumour over the mean in a ring around it. Shape and texture (Haralick et al., 1973) are those of the
     slice with the largest tumour; lengths are in pixels.
 
@@ -47,7 +47,7 @@ def image_features(path: Path) -> pd.DataFrame:
         Indexed by patient, about forty columns of float; those of `SHAPE` first.
     """
     cohort = open_cohort(path, _features)
-    return pd.DataFrame.from_dict(cohort.visited, "index").rename(patient_of).rename_axis("patient").sort_index()
+    return pd.DataFrame.from_dict(cohort.by_case, "index").rename(patient_of).rename_axis("patient").sort_index()
 
 
 def _features(pairs) -> dict[str, float]:
@@ -73,8 +73,11 @@ def _features(pairs) -> dict[str, float]:
     for channel, sequence in enumerate(SEQUENCES):
         values = np.stack([one[..., channel] for one, _ in pairs])
         scale = head_window(values)[1]
-        inside = np.concatenate([one[..., channel][own] for one, own in pairs]) / scale
-        rings = [ndimage.binary_dilation(own, iterations=RING) & ~own & (one[..., channel] > 0) for one, own in pairs]
+        inside = np.concatenate([one[..., channel][tumour] for one, tumour in pairs]) / scale
+        rings = [
+            ndimage.binary_dilation(tumour, iterations=RING) & ~tumour & (one[..., channel] > 0)
+            for one, tumour in pairs
+        ]
         around = np.concatenate([one[..., channel][ring] for (one, _), ring in zip(pairs, rings)]) / scale
         found |= {f"{sequence} mean": inside.mean(), f"{sequence} spread": inside.std()}
         found |= {f"{sequence} {p} %": np.percentile(inside, p) for p in (5, 50, 95)}
@@ -138,14 +141,14 @@ def clinical_and_image(cohort: Cohort) -> list[Baseline]:
 
 
 def frozen(data: Patches, arm: Arm, repeats: int, seed: int) -> Baseline:
-    """A logistic model that reads a network as it is before any training on the labels (Alain and Bengio, 2016, probes).
+    """A linear probe (Alain and Bengio, 2016): a logistic model of the features of a network not yet trained on the labels.
 
     The features are what the network's last layer would see, averaged over the patient's tumour slices: a linear model of
     them gives the mean of the slices' log-odds, as the trained networks' scores are.
 
     Args:
         data: patches with their patients.
-        arm: backbone, start and sequences. Random weights are drawn anew for each repeat.
+        arm: backbone, initialisation and sequences. Each repeat draws other random weights.
         repeats, seed: as for `cross_validation.cross_validate`.
 
     Returns:
@@ -154,8 +157,8 @@ def frozen(data: Patches, arm: Arm, repeats: int, seed: int) -> Baseline:
     images, initial = data.sequences(arm.sequences), arm.initial()
     state = initial and {name: torch.tensor(values) for name, values in initial.items()}
     tables = []
-    for own_seed in [seed] if state else range(seed, seed + repeats):
-        network = models.create(arm.backbone, images.shape[1], 1, own_seed, state)
+    for seed_of_repeat in [seed] if state else range(seed, seed + repeats):
+        network = models.create(arm.backbone, images.shape[1], 1, seed_of_repeat, state)
         network.head.register_forward_hook(lambda head, inputs, output: inputs[0])
         tables.append(pd.DataFrame(training.predict(network, images)).groupby(data.table.patient.to_numpy()).mean())
     return Baseline(evaluation.FROZEN + arm.name, "logistic", tables[0] if state else tables)
@@ -173,38 +176,36 @@ def cross_validate(
     Returns:
         As `cross_validation.cross_validate`; `arm` is the baseline's name, `backbone` its model.
     """
-    splits = repeated_folds(labels, folds, repeats, seed)
-    tables = joblib.Parallel(joblib.cpu_count(only_physical_cores=True))(
-        joblib.delayed(_fit)(baseline, labels, repeat, fold, splits[repeat] == fold, seed)
+    cores = joblib.cpu_count(only_physical_cores=True)
+    tables = [
+        _out_of_fold(baseline, labels, split, repeat, seed, cores)
         for baseline in baselines
-        for repeat, split in enumerate(splits)
-        for fold in range(split.max() + 1)
-    )
+        for repeat, split in enumerate(repeated_folds(labels, folds, repeats, seed))
+    ]
     return pd.concat(tables, ignore_index=True)[PREDICTION_COLUMNS]
 
 
-def permutation_aucs(baseline: Baseline, dealt: list[pd.Series], folds: int, seed: int) -> np.ndarray:
-    """AUC of a baseline, one repeat of its cross-validation, for each of several deals of the labels; (len(dealt),)."""
-    areas = joblib.Parallel(joblib.cpu_count(only_physical_cores=True))(
-        joblib.delayed(_auc)(baseline, labels, folds, seed) for labels in dealt
+def permutation_aucs(baseline: Baseline, permuted: list[pd.Series], folds: int, seed: int) -> np.ndarray:
+    """AUC of a baseline for each of several permutations of the labels, one repeat of its cross-validation; (P,)."""
+    aucs = joblib.Parallel(joblib.cpu_count(only_physical_cores=True))(
+        joblib.delayed(_auc)(baseline, labels, folds, seed) for labels in permuted
     )
-    return np.array(areas)
+    return np.array(aucs)
 
 
 def _auc(baseline, labels, folds, seed) -> float:
-    split = assign_folds(labels, folds, seed)
-    table = pd.concat([_fit(baseline, labels, 0, fold, split == fold, seed) for fold in range(folds)])
+    table = _out_of_fold(baseline, labels, assign_folds(labels, folds, seed), 0, seed)
     return float(roc_auc_score(table.y_true, table.score))
 
 
-def _fit(baseline, labels, repeat, fold, out, seed) -> pd.DataFrame:
-    """Rows of the patients `out`, from the model that did not see them."""
-    table = baseline.of_repeat(repeat).loc[labels.index]
-    model = baseline.create(seed + repeat).fit(table[~out], labels[~out])
-    chance = np.clip(model.predict_proba(table[out])[:, 1], 1e-6, 1 - 1e-6)
-    columns = {"arm": baseline.name, "backbone": baseline.model, "repeat": repeat, "fold": fold}
-    scores = pd.DataFrame({"patient": labels.index[out], "score": logit(chance), "y_true": labels[out].to_numpy()})
-    return scores.assign(**columns)
+def _out_of_fold(baseline, labels, split, repeat, seed, n_jobs=1) -> pd.DataFrame:
+    """Rows of `cross_validate` for one baseline and repeat; `split` is each patient's fold."""
+    model, table = baseline.create(seed + repeat), baseline.of_repeat(repeat).loc[labels.index]
+    folds = PredefinedSplit(split)
+    chance = cross_val_predict(model, table, labels, cv=folds, method="predict_proba", n_jobs=n_jobs)[:, 1]
+    columns = {"arm": baseline.name, "backbone": baseline.model, "repeat": repeat, "fold": split, "y_true": labels}
+    scores = pd.DataFrame(columns | {"score": logit(np.clip(chance, 1e-6, 1 - 1e-6))}, labels.index)
+    return scores.rename_axis("patient").sort_values("fold", kind="stable").reset_index()
 
 
 def clusterings(cohort: Cohort, table: pd.DataFrame, folds: int, repeats: int, seed: int) -> pd.DataFrame:

@@ -21,15 +21,15 @@ from sklearn.model_selection import StratifiedKFold
 from . import models, training
 from .data.archive import CohortError
 from .patches import Patches
-from .support import CourseError, digest, exclusive, progress, write_atomically
+from .support import CourseError, exclusive, fingerprint, progress, write_atomically
 from .training import Training
 
-TOGETHER = 50
+FITS_AT_ONCE = 50
 """Fits of the compact network that a GPU does at the same time; alone, one leaves it idle most of the time."""
-SCHEDULER_PATIENCE = 30
+SCHEDULER_TIMEOUT = 30
 """Seconds to wait for a Dask scheduler's answer."""
 
-CODE = digest(training.CODE, Path(__file__).read_bytes())
+CODE = fingerprint(training.CODE, Path(__file__).read_bytes())
 """Digest of the code that decides what a fit finds, as it was imported."""
 
 PREDICTION_COLUMNS = ["arm", "backbone", "repeat", "fold", "patient", "y_true", "score"]
@@ -96,7 +96,7 @@ def repeated_folds(labels: pd.Series, folds: int | pd.Series, repeats: int, seed
 
 
 @dataclass(frozen=True, eq=False)
-class Study:
+class CrossValidation:
     """All that a fit needs, so that a worker needs no file of the machine that asked.
 
     Attributes:
@@ -104,8 +104,8 @@ class Study:
         splits: (repeats, N) fold of each slice's patient.
         initial: by arm and backbone, the weights to start from.
         seed: of the first repeat.
-        code: digest of the code that asked; a worker with other code refuses.
-        digest: of code, data and number of folds, for the keys of the fits.
+        code: fingerprint of the code that asked; a worker with other code refuses.
+        fingerprint: of code, data and number of folds, for the keys of the fits.
     """
 
     data: Patches
@@ -113,12 +113,12 @@ class Study:
     initial: dict[tuple[str, str], dict[str, np.ndarray] | None]
     seed: int
     code: str = CODE
-    digest: str = field(init=False)
+    fingerprint: str = field(init=False)
 
     def __post_init__(self):
         # Now and not when a key is first wanted: by then another thread may be pickling this object for the workers.
-        own = digest(self.code, self.data.images.tobytes(), self.data.table.to_csv(), self.folds)
-        object.__setattr__(self, "digest", own)
+        own = fingerprint(self.code, self.data.images.tobytes(), self.data.table.to_csv(), self.folds)
+        object.__setattr__(self, "fingerprint", own)
 
     @property
     def folds(self) -> int:
@@ -129,11 +129,11 @@ class Study:
         initial = self.initial[arm.name, arm.backbone] or {}
         weights = [(name, values.tobytes()) for name, values in initial.items()]
         held_out = self.splits[repeat] == fold
-        return digest(
-            self.digest, asdict(arm) | {"weights": None}, weights, held_out.tobytes(), self._own_seed(repeat, fold)
+        return fingerprint(
+            self.fingerprint, asdict(arm) | {"weights": None}, weights, held_out.tobytes(), self._seed_of(repeat, fold)
         )
 
-    def _own_seed(self, repeat: int, fold: int) -> int:
+    def _seed_of(self, repeat: int, fold: int) -> int:
         return (self.seed + repeat) * 1000 + fold
 
     def fit(self, arm: Arm, fits: list[tuple[int, int]]) -> list[dict]:
@@ -161,7 +161,7 @@ class Study:
         images, table = self.data.sequences(arm.sequences), self.data.table
         initial = self.initial[arm.name, arm.backbone]
         state = initial and {name: torch.tensor(values) for name, values in initial.items()}
-        seeds = [self._own_seed(repeat, fold) for repeat, fold in fits]
+        seeds = [self._seed_of(repeat, fold) for repeat, fold in fits]
         networks = [models.create(arm.backbone, images.shape[1], 1, seed, state) for seed in seeds]
         held_out = np.stack([self.splits[repeat] == fold for repeat, fold in fits])
         weights = np.zeros(held_out.shape)
@@ -181,7 +181,7 @@ class Study:
                     "patient": scores.index.to_numpy(str),
                     "score": scores.to_numpy(),
                     "network": {k: v.cpu().numpy() for k, v in network.state_dict().items()}
-                    if _wanted(arm, repeat)
+                    if _keeps_network(arm, repeat)
                     else None,
                 }
             )
@@ -219,13 +219,13 @@ def cross_validate(
     """
     patient = data.table.patient
     splits = [patient.map(split) for split in repeated_folds(data.labels, folds, repeats, seed)]
-    study = Study(data, np.stack(splits), {(arm.name, arm.backbone): arm.initial() for arm in arms}, seed)
+    cv = CrossValidation(data, np.stack(splits), {(arm.name, arm.backbone): arm.initial() for arm in arms}, seed)
     with exclusive(folder):
         missing = {arm: [] for arm in arms}
         tables = []
         for arm in arms:
-            for fit in np.ndindex(repeats, study.folds):
-                kept = _read(folder, study, arm, *fit)
+            for fit in np.ndindex(repeats, cv.folds):
+                kept = _read(folder, cv, arm, *fit)
                 if kept is None:
                     missing[arm].append(fit)
                 else:
@@ -233,10 +233,10 @@ def cross_validate(
         n_missing = sum(map(len, missing.values()))
         if tables:
             print(f"{len(tables)} of {len(tables) + n_missing} fits are there already", flush=True)
-        results = carry_out(study, missing, scheduler) if n_missing else ()
+        results = carry_out(cv, missing, scheduler) if n_missing else ()
         for arm, result in progress(results, n_missing, "fit", _describe):
-            _write(folder, study, arm, result)
-            tables.append(_read(folder, study, arm, result["repeat"], result["fold"]))
+            _write(folder, cv, arm, result)
+            tables.append(_read(folder, cv, arm, result["repeat"], result["fold"]))
     table = pd.concat(tables).assign(y_true=lambda rows: rows.patient.map(data.labels))
     # As asked, not as finished: the table must not depend on who was faster.
     number = {(arm.name, arm.backbone): i for i, arm in enumerate(arms)}
@@ -244,22 +244,22 @@ def cross_validate(
     return table.sort_values(["number", "repeat", "fold", "patient"], ignore_index=True)[PREDICTION_COLUMNS]
 
 
-def carry_out(study: Study, missing: dict[Arm, list], scheduler: str | None) -> Iterator[tuple[Arm, dict]]:
+def carry_out(cv: CrossValidation, missing: dict[Arm, list], scheduler: str | None) -> Iterator[tuple[Arm, dict]]:
     """Do the missing fits (repeat, fold) of each arm; yields arm and result, as they are done."""
     on_gpu = scheduler is None and training.device().type == "cuda"
     tasks = []
     for arm, fits in missing.items():
-        together = TOGETHER if on_gpu and arm.backbone == "compact" else 1
+        together = FITS_AT_ONCE if on_gpu and arm.backbone == "compact" else 1
         tasks += [(arm, fits[i : i + together]) for i in range(0, len(fits), together)]
     if scheduler is not None:
-        finished = _on_cluster(study, tasks, scheduler)
+        finished = _on_cluster(cv, tasks, scheduler)
     else:
         parallel = joblib.Parallel(
             1 if on_gpu else joblib.cpu_count(only_physical_cores=True),
             batch_size=1,
             return_as="generator_unordered",
         )
-        finished = parallel(joblib.delayed(_fit)(study, *task) for task in tasks)
+        finished = parallel(joblib.delayed(_fit)(cv, *task) for task in tasks)
     with warnings.catch_warnings():
         # A worker whose memory has grown is replaced by a new one between two fits. Nothing is lost.
         warnings.filterwarnings("ignore", "A worker stopped while some jobs were given to the executor", UserWarning)
@@ -268,7 +268,7 @@ def carry_out(study: Study, missing: dict[Arm, list], scheduler: str | None) -> 
                 yield arm, result
 
 
-def _on_cluster(study, tasks, scheduler):
+def _on_cluster(cv, tasks, scheduler):
     """What `_fit` returns for each task, in the order in which the workers of a Dask cluster finish."""
     with connect(scheduler) as client:
         from distributed import KilledWorker, as_completed
@@ -277,9 +277,9 @@ def _on_cluster(study, tasks, scheduler):
             print(f"waiting for a worker; start one with: dask worker --nthreads 1 {scheduler}", flush=True)
             client.wait_for_workers(1)
         with warnings.catch_warnings():
-            # The study is a task as well, so that the scheduler can make it anew when the workers that had it are gone.
+            # The cv is a task as well, so that the scheduler can make it anew when the workers that had it are gone.
             warnings.filterwarnings("ignore", "Sending large graph", UserWarning)
-            data = client.submit(_same, study, pure=False)
+            data = client.submit(_same, cv, pure=False)
         try:
             for future in as_completed([client.submit(_fit, data, *task, pure=False) for task in tasks]):
                 yield future.result()
@@ -291,12 +291,12 @@ def _on_cluster(study, tasks, scheduler):
             ) from error
 
 
-def _same(study):
-    return study
+def _same(cv):
+    return cv
 
 
-def _fit(study, arm, fits):
-    return arm, study.fit(arm, fits)
+def _fit(cv, arm, fits):
+    return arm, cv.fit(arm, fits)
 
 
 def connect(scheduler: str):
@@ -310,7 +310,7 @@ def connect(scheduler: str):
     except ImportError:
         raise SchedulerError("a scheduler needs Dask: python install.py cluster") from None
     try:
-        return Client(scheduler, timeout=SCHEDULER_PATIENCE)
+        return Client(scheduler, timeout=SCHEDULER_TIMEOUT)
     except (OSError, ValueError) as error:
         raise SchedulerError(
             f"no Dask scheduler answers at {scheduler} ({error}); start one with: dask scheduler"
@@ -324,7 +324,7 @@ def _describe(done: tuple[Arm, dict]) -> str:
     )
 
 
-def _wanted(arm: Arm, repeat: int) -> bool:
+def _keeps_network(arm: Arm, repeat: int) -> bool:
     """Whether the network itself is kept, for the heatmaps."""
     return repeat == 0 and arm.backbone == "compact"
 
@@ -333,7 +333,7 @@ def _path(folder: Path, arm: Arm, repeat: int, fold: int) -> Path:
     return Path(folder) / f"{arm.name}-{arm.backbone}-r{repeat}-f{fold}.npz"
 
 
-def _write(folder, study, arm, result) -> None:
+def _write(folder, cv, arm, result) -> None:
     """Leave a fit's scores, and its network if it came along, in the folder."""
     repeat, fold = result["repeat"], result["fold"]
     path = _path(folder, arm, repeat, fold)
@@ -342,18 +342,18 @@ def _write(folder, study, arm, result) -> None:
 
     def write(temporary):
         with open(temporary, "wb") as file:
-            np.savez(file, key=study.key(arm, repeat, fold), patient=result["patient"], score=result["score"])
+            np.savez(file, key=cv.key(arm, repeat, fold), patient=result["patient"], score=result["score"])
 
     write_atomically(path, write)
 
 
-def _read(folder, study, arm, repeat, fold) -> pd.DataFrame | None:
+def _read(folder, cv, arm, repeat, fold) -> pd.DataFrame | None:
     """Rows of a fit that `_write` left; `None` where there is none of the same data, settings and code."""
     path = _path(folder, arm, repeat, fold)
     try:
         with np.load(path, allow_pickle=False) as saved:
-            complete = not _wanted(arm, repeat) or path.with_suffix(".safetensors").exists()
-            if str(saved["key"]) != study.key(arm, repeat, fold) or not complete:
+            complete = not _keeps_network(arm, repeat) or path.with_suffix(".safetensors").exists()
+            if str(saved["key"]) != cv.key(arm, repeat, fold) or not complete:
                 return None
             columns = {"arm": arm.name, "backbone": arm.backbone, "repeat": repeat, "fold": fold}
             return pd.DataFrame({"patient": saved["patient"], "score": saved["score"]}).assign(**columns)

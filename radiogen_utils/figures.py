@@ -169,7 +169,7 @@ def figure2(predictions: pd.DataFrame, table: pd.DataFrame, main: tuple[str, str
     return figure
 
 
-def areas(names, table: pd.DataFrame) -> plt.Figure:
+def auc_intervals(names, table: pd.DataFrame) -> plt.Figure:
     """AUCs with their intervals, one below the other, the first on top.
 
     Args:

@@ -12,10 +12,10 @@ from skimage.filters import threshold_otsu
 from .data import archive
 from .data.archive import Archive, CohortError
 from .data.cohort import SEQUENCES, Cohort, open_cohort
-from .support import digest, write_atomically
+from .support import fingerprint, write_atomically
 
 _DECISIVE = [Path(archive.__file__).with_name(f"{name}.py") for name in ("archive", "cohort", "files", "scan", "table")]
-CODE = digest(*(file.read_bytes() for file in (Path(__file__), *_DECISIVE)))
+CODE = fingerprint(*(file.read_bytes() for file in (Path(__file__), *_DECISIVE)))
 """Digest of the code that decides what a patch looks like, as it was imported."""
 
 PATCH_SIZE = 80
@@ -128,13 +128,13 @@ class Patches:
         masks: (N, 80, 80) bool, the tumour.
         table: N rows with columns patient, case, slice, label (1 for the predicted class, 0 for the rest) and
             exceeds (the tumour is larger than the patch).
-        digest: of the cohort that the patches come from.
+        cohort_fingerprint: of the cohort that the patches come from.
     """
 
     images: np.ndarray
     masks: np.ndarray
     table: pd.DataFrame
-    digest: str
+    cohort_fingerprint: str
 
     def sequences(self, names: tuple[str, ...]) -> np.ndarray:
         """(N, len(names), 80, 80) uint8: the named sequences' channels."""
@@ -149,9 +149,9 @@ class Patches:
         return self.table.groupby("patient").label.first()
 
     @property
-    def content(self) -> str:
+    def fingerprint(self) -> str:
         """Digest of images and table: of what a network gets to see, whatever else lies in the archive."""
-        return digest(self.images.tobytes(), self.table.to_csv(index=False))
+        return fingerprint(self.images.tobytes(), self.table.to_csv(index=False))
 
     def institution_folds(self) -> pd.Series | None:
         """Fold of each patient such that each institution is one; `None` where the others would have one class only."""
@@ -173,7 +173,14 @@ class Patches:
 
         def write(temporary):
             with open(temporary, "wb") as file:
-                np.savez(file, images=self.images, masks=self.masks, digest=self.digest, key=key, **columns)
+                np.savez(
+                    file,
+                    images=self.images,
+                    masks=self.masks,
+                    cohort_fingerprint=self.cohort_fingerprint,
+                    key=key,
+                    **columns,
+                )
 
         write_atomically(path, write)
 
@@ -182,7 +189,7 @@ class Patches:
         """Read what `save` wrote, without pickle."""
         with np.load(path, allow_pickle=False) as file:
             table = {name.removeprefix("table_"): file[name] for name in file.files if name.startswith("table_")}
-            return cls(file["images"], file["masks"], pd.DataFrame(table), str(file["digest"]))
+            return cls(file["images"], file["masks"], pd.DataFrame(table), str(file["cohort_fingerprint"]))
 
 
 def build_patches(path: Path, column: str = "COCCluster", positive: int = 2) -> Patches:
@@ -200,10 +207,10 @@ def build_patches(path: Path, column: str = "COCCluster", positive: int = 2) -> 
     slices = cohort.slices[(cohort.slices.tumour_pixels > 0) & cohort.slices.patient.isin(labels.index)]
     if slices.empty:
         raise CohortError(f"{cohort.path}: no patient has a known {column}, so there is nothing to predict")
-    images, masks, too_large = map(np.concatenate, zip(*(cohort.visited[case] for case in slices.case.unique())))
+    images, masks, too_large = map(np.concatenate, zip(*(cohort.by_case[case] for case in slices.case.unique())))
     table = slices[["patient", "case", "slice"]].reset_index(drop=True)
     table = table.assign(label=table.patient.map(labels).astype(int), exceeds=too_large)
-    return Patches(images, masks, table, cohort.digest)
+    return Patches(images, masks, table, cohort.fingerprint)
 
 
 def _cut(pairs) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -220,7 +227,7 @@ def _cut(pairs) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def keep_patches(file: Path, path: Path, column: str = "COCCluster", positive: int = 2) -> Patches:
     """`build_patches`, or what it left in `file` before if archive, label and code are still the same."""
-    key = digest(CODE, Archive(Path(path)).fingerprint(), column, positive)
+    key = fingerprint(CODE, Archive(Path(path)).fingerprint(), column, positive)
     try:
         with np.load(file, allow_pickle=False) as saved:
             same = str(saved["key"]) == key

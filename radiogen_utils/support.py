@@ -14,7 +14,7 @@ T = TypeVar("T")
 BATCH_VARIABLE = "RADIOGEN_BATCH"
 """Environment variable that the command line sets: progress as plain lines instead of bars."""
 
-PATIENCE = 5
+LOCK_TIMEOUT = 5
 """Seconds that a run waits for a folder: one that was killed needs a moment to let go of it."""
 
 
@@ -92,14 +92,14 @@ def exclusive(folder: Path) -> Iterator[None]:
     """Keep a folder, created when missing, to this process; the system gives it back however the process ends.
 
     Raises:
-        FolderInUse: another process has it, and still had it after `PATIENCE` seconds.
+        FolderInUse: another process has it, and still had it after `LOCK_TIMEOUT` seconds.
         CourseError: the folder cannot be written to.
     """
     from filelock import FileLock, Timeout  # here, so that the command line can speak before anything is installed
 
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / ".lock").acquire(timeout=PATIENCE)
+        lock = FileLock(folder / ".lock").acquire(timeout=LOCK_TIMEOUT)
     except Timeout:
         raise FolderInUse(
             f"{folder} is in use by another run; wait for its end, or give this one another folder"
@@ -110,7 +110,7 @@ def exclusive(folder: Path) -> Iterator[None]:
         yield
 
 
-def digest(*parts) -> str:
+def fingerprint(*parts) -> str:
     """SHA-256 over the parts (bytes, or anything with a stable `repr`), as 64 hexadecimal digits."""
     sha = hashlib.sha256()
     for part in parts:

@@ -1,7 +1,7 @@
 """Fit networks: one, or several of the same architecture together.
 
-Patches stay on the device as uint8. All random numbers (order, augmentation) come from a generator of the network's own
-on the CPU, so that a network meets the same batches alone, together with others, and on a GPU.
+Patches stay on the device as uint8. Each network has a generator on the CPU for its random numbers (order, augmentation), so
+that it meets the same batches alone, together with others, and on a GPU.
 """
 
 import copy
@@ -20,10 +20,10 @@ from torch.nn import functional
 
 from . import models, pretraining
 from .pretraining import GliomaSlices
-from .support import digest, progress
+from .support import fingerprint, progress
 
-CODE = digest(torch.__version__, *(Path(file).read_bytes() for file in (__file__, models.__file__)))
-"""Digest of the code that decides what a fit finds, as it was imported."""
+CODE = fingerprint(torch.__version__, *(Path(file).read_bytes() for file in (__file__, models.__file__)))
+"""Fingerprint of the code that decides what a fit finds, as it was imported."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Training:
     learning_rate: float
     batch_size: int = 32
     weight_decay: float = 1e-2
-    any_contrast: bool = False  # random intensity curves, where pretraining and target differ in sequence
+    random_curves: bool = False  # random intensity curves, where pretraining and target differ in sequence
     bf16: bool = False  # bfloat16 autocast where the processor has it; slower than float32 for depthwise convolutions
 
 
@@ -43,11 +43,11 @@ def device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def draw_augmentation(n: int, generator: torch.Generator, any_contrast: bool = False) -> torch.Tensor:
+def draw_augmentation(n: int, generator: torch.Generator, random_curves: bool = False) -> torch.Tensor:
     """Random parameters for `augment`: rotation up to 20°, zoom up to 10 %, flips, gamma and gain.
 
     Args:
-        any_contrast: intensities follow a random rising or falling curve as well, so that a network cannot rely on what
+        random_curves: intensities follow a random rising or falling curve as well, so that a network cannot rely on what
             is bright in one kind of image (Billot et al., Medical Image Analysis 2023;86:102789, go further and train
             on images of random contrast only).
 
@@ -61,7 +61,7 @@ def draw_augmentation(n: int, generator: torch.Generator, any_contrast: bool = F
     parameters[:, 2:4] = torch.where(parameters[:, 2:4] < 0, -1.0, 1.0)
     parameters[:, 4] = torch.exp2(parameters[:, 4])
     curve = torch.linspace(0, 1, 4).repeat(n, 1)
-    if any_contrast:
+    if random_curves:
         rising = torch.rand(n, 4, generator=generator).sort(1).values
         falls = torch.rand(n, 1, generator=generator) < 0.5
         curve = torch.where(falls, rising.flip(1), rising)
@@ -69,7 +69,7 @@ def draw_augmentation(n: int, generator: torch.Generator, any_contrast: bool = F
 
 
 def augment(images: torch.Tensor, parameters: torch.Tensor) -> torch.Tensor:
-    """Change brightness, then mirror, turn and zoom about the centre; every image by its own parameters.
+    """Change brightness, then mirror, turn and zoom about the centre; every image by other parameters.
 
     Args:
         images: (N, C, H, W) uint8, 0 outside the tumour; 0 stays 0.
@@ -155,15 +155,15 @@ def fit_by_epoch(
         weights: (M, N) weight of each image in each network's loss; an image of weight 0 is never shown to it.
         training: epochs, learning rate and so on.
         seeds: M, of the order of the images and of the augmentation.
-        steps: batches an epoch; `None`: as many as the images of the first network fill. Whoever has fewer images meets
-            some twice.
+        steps: batches an epoch; `None`: as many as the images of the first network fill. A network with fewer images
+            meets some twice.
 
     Yields:
         (M,) mean training loss of each epoch.
     """
     torch.set_flush_denormal(True)  # denormal numbers make a step several times slower
     where, size = device(), training.batch_size
-    rows = [torch.from_numpy(np.flatnonzero(own)) for own in weights]
+    rows = [torch.from_numpy(np.flatnonzero(of_network)) for of_network in weights]
     # The last, incomplete batch is left out: batch normalisation is unreliable on a few images.
     steps = steps or max(1, len(rows[0]) // size)
     images, targets, weights = (torch.as_tensor(array, device=where) for array in (images, targets, weights))
@@ -176,27 +176,35 @@ def fit_by_epoch(
         optimizer, training.learning_rate, total_steps=steps * training.epochs
     )
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-    of_network = torch.arange(len(networks), device=where)[:, None]
     for _ in range(training.epochs):
         for network in networks:
             network.train()
-        order = torch.stack([_order(own, steps * size, generator) for own, generator in zip(rows, generators)])
-        changes = [draw_augmentation(steps * size, generator, training.any_contrast) for generator in generators]
-        order, changes = order.to(where), torch.stack(changes).to(where)
-        total = torch.zeros(len(networks), device=where)
-        for chosen, change in zip(order.split(size, 1), changes.split(size, 1)):
-            batches = augment(images[chosen.flatten()], change.flatten(0, 1))
-            # Batch normalisation of bfloat16 under vmap is not reliable (PyTorch issue 192617).
-            with autocast(training) if len(networks) == 1 else nullcontext():
-                logits = stack(batches.unflatten(0, chosen.shape)).float()
-            losses = (_loss(logits, targets[chosen]) * weights[of_network, chosen]).mean(1)
-            optimizer.zero_grad()
-            losses.sum().backward()
-            optimizer.step()
-            schedule.step()
-            total += losses.detach()
+        batches = _draw_batches(rows, steps, training, generators, where)
+        losses = [_step(stack, optimizer, schedule, images, targets, weights, training, *batch) for batch in batches]
         stack.unstack()
-        yield (total / steps).cpu().numpy()
+        yield (sum(losses) / steps).cpu().numpy()
+
+
+def _draw_batches(rows, steps, training, generators, where):
+    """The batches of an epoch: which images, (M, B), and how each is augmented, (M, B, 10)."""
+    n = steps * training.batch_size
+    order = torch.stack([_order(of_network, n, generator) for of_network, generator in zip(rows, generators)])
+    changes = torch.stack([draw_augmentation(n, generator, training.random_curves) for generator in generators])
+    return zip(order.to(where).split(training.batch_size, 1), changes.to(where).split(training.batch_size, 1))
+
+
+def _step(stack, optimizer, schedule, images, targets, weights, training, chosen, changes) -> torch.Tensor:
+    """One step of every network on its batch; returns the losses, (M,)."""
+    batches = augment(images[chosen.flatten()], changes.flatten(0, 1)).unflatten(0, chosen.shape)
+    # Batch normalisation of bfloat16 under vmap is not reliable (PyTorch issue 192617).
+    with autocast(training) if len(chosen) == 1 else nullcontext():
+        logits = stack(batches).float()
+    losses = (_loss(logits, targets[chosen]) * weights.gather(1, chosen)).mean(1)
+    optimizer.zero_grad()
+    losses.sum().backward()
+    optimizer.step()
+    schedule.step()
+    return losses.detach()
 
 
 def _order(rows, n, generator):
@@ -270,35 +278,15 @@ def pretrain(
     """
     likely = pretraining.glioblastoma_like(slices)
     cases, held_out_cases = pretraining.split_cases(likely.index[likely], seed)
-    data = digest(slices.images.tobytes(), slices.labels.tobytes(), slices.table.to_csv())
+    data = fingerprint(slices.images.tobytes(), slices.labels.tobytes(), slices.table.to_csv())
     code = Path(pretraining.__file__).read_bytes()
-    key = digest(CODE, code, backbone, data, training, patches_per_slice, seed)
-    record_path = path.with_suffix(".json")
-    if path.exists() and record_path.exists():
-        record = json.loads(record_path.read_text(encoding="utf-8"))
-        if record["key"] == key:
-            for file in (path, record_path):
-                file.touch()  # as fresh as the run that relies on them
-            return record
+    key = fingerprint(CODE, code, backbone, data, training, patches_per_slice, seed)
+    record = _kept_record(path, key)
+    if record is not None:
+        return record
     images, shares, _ = pretraining.composition_patches(slices, cases, patches_per_slice, seed)
-    unseen, unseen_shares, unseen_case = pretraining.composition_patches(
-        slices, held_out_cases, patches_per_slice, seed
-    )
+    held_out = pretraining.composition_patches(slices, held_out_cases, patches_per_slice, seed)
     model = models.create(backbone, channels=1, outputs=shares.shape[1], seed=seed)
-    curve = []
-    losses = fit_by_epoch([model], images, shares, np.ones((1, len(images))), training, [seed])
-    losses = (float(loss[0]) for loss in losses)
-    for loss in progress(losses, training.epochs, f"{backbone} epoch", lambda loss: f"training loss {loss:.3f}"):
-        logits = torch.as_tensor(predict(model, unseen))
-        held_out_loss = float(functional.cross_entropy(logits, torch.as_tensor(unseen_shares)))
-        curve.append({"epoch": len(curve) + 1, "training_loss": loss, "held_out_loss": held_out_loss})
-    predicted = torch.softmax(torch.as_tensor(predict(model, unseen)), 1).numpy()
-    # All cases weigh the same, so that a case with many tumour slices does not count more than one with few.
-    case_weights = 1 / pd.Series(unseen_case).groupby(unseen_case).transform("size").to_numpy()
-    largest, named = unseen_shares.argmax(1), predicted.argmax(1)
-    # The mean recall of the tissues that occur, as scikit-learn defines balanced accuracy.
-    options = {"labels": np.unique(largest), "average": "macro", "sample_weight": case_weights}
-    balanced_accuracy = recall_score(largest, named, **options)
     record = {
         "key": key,
         "backbone": backbone,
@@ -307,16 +295,50 @@ def pretrain(
         "cases": len(cases),
         "held_out_cases": len(held_out_cases),
         "patches": len(images),
-        "curve": curve,
-        "entropy": float(-np.sum(unseen_shares * np.log(np.maximum(unseen_shares, 1e-12)), 1).mean()),
-        "prior_loss": float(-(unseen_shares @ np.log(shares.mean(0))).mean()),
-        "r2": dict(
-            zip(
-                pretraining.TISSUES,
-                r2_score(unseen_shares, predicted, sample_weight=case_weights, multioutput="raw_values").tolist(),
-            )
-        ),
-        "balanced_accuracy": float(balanced_accuracy),
+        "curve": _learn(model, images, shares, *held_out[:2], training, seed),
+        "prior_loss": float(-(held_out[1] @ np.log(shares.mean(0))).mean()),
+        **_judge(model, *held_out),
     }
     models.save_weights(model.state_dict(), path, record)
     return record
+
+
+def _kept_record(path: Path, key: str) -> dict | None:
+    """The record beside the weights in `path` if they were made with this key, else `None`."""
+    record_path = path.with_suffix(".json")
+    if not (path.exists() and record_path.exists()):
+        return None
+    record = json.loads(record_path.read_text(encoding="utf-8"))
+    if record["key"] != key:
+        return None
+    for file in (path, record_path):
+        file.touch()  # as fresh as the run that relies on them
+    return record
+
+
+def _learn(model, images, shares, unseen, unseen_shares, training, seed) -> list[dict]:
+    """Train on the shares; returns the losses on training and held-out patches by epoch."""
+    curve = []
+    losses = fit_by_epoch([model], images, shares, np.ones((1, len(images))), training, [seed])
+    losses = (float(loss[0]) for loss in losses)
+    for loss in progress(losses, training.epochs, "pretraining epoch", lambda loss: f"training loss {loss:.3f}"):
+        logits = torch.as_tensor(predict(model, unseen))
+        held_out_loss = float(functional.cross_entropy(logits, torch.as_tensor(unseen_shares)))
+        curve.append({"epoch": len(curve) + 1, "training_loss": loss, "held_out_loss": held_out_loss})
+    return curve
+
+
+def _judge(model, images, shares, case) -> dict:
+    """`entropy`, `r2` and `balanced_accuracy` of `pretrain`'s record, on held-out patches."""
+    predicted = torch.softmax(torch.as_tensor(predict(model, images)), 1).numpy()
+    # All cases weigh the same, so that a case with many tumour slices does not count more than one with few.
+    weights = 1 / pd.Series(case).groupby(case).transform("size").to_numpy()
+    r2 = r2_score(shares, predicted, sample_weight=weights, multioutput="raw_values")
+    largest, named = shares.argmax(1), predicted.argmax(1)
+    # The mean recall of the tissues that occur, as scikit-learn defines balanced accuracy.
+    options = {"labels": np.unique(largest), "average": "macro", "sample_weight": weights}
+    return {
+        "entropy": float(-np.sum(shares * np.log(np.maximum(shares, 1e-12)), 1).mean()),
+        "r2": dict(zip(pretraining.TISSUES, r2.tolist())),
+        "balanced_accuracy": float(recall_score(largest, named, **options)),
+    }

@@ -7,7 +7,7 @@ MIN_REPEATS = 2
 ONE_REPEAT = "no verdict on one repeat"
 
 
-def published_task(cohort: dict, label: dict) -> bool:
+def is_article_task(cohort: dict, label: dict) -> bool:
     """Whether a run asks the article's question about the article's cohort.
 
     Args:
@@ -29,7 +29,7 @@ def reproduction(auc: float, repeats: int, published: bool) -> tuple[bool | None
     Args:
         auc: mean of the glioblastoma arm's AUC over the repeats.
         repeats: how many there are.
-        published: `published_task` of the run.
+        published: `is_article_task` of the run.
     """
     if not published:
         return None, "no verdict, this is not the published cohort and label"
@@ -50,7 +50,7 @@ def better(low: float, high: float, repeats: int) -> str:
     return "supported" if low > 0 else "contradicted" if high < 0 else "not decided"
 
 
-def clears_the_bar(low: float, high: float, repeats: int) -> str:
+def beats_baseline(low: float, high: float, repeats: int) -> str:
     """Whether a network ranks the patients better than the trees do, in words.
 
     Args:

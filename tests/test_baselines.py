@@ -1,7 +1,6 @@
 """`baselines`: features of tumours that can be worked by hand, the folds of the networks, no leak between patients."""
 
 from dataclasses import replace
-from types import SimpleNamespace
 
 import joblib
 import numpy as np
@@ -9,6 +8,7 @@ import pandas as pd
 import pytest
 import torch
 from scipy import special
+from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedKFold
@@ -153,29 +153,42 @@ def test_out_of_fold_scores_in_the_networks_folds(model):
     pd.testing.assert_frame_equal(found, again, check_exact=True)
 
 
+class Checking(ClassifierMixin, BaseEstimator):
+    """A model whose probabilities are a column of its table, and which checks what it is fitted to and asked for."""
+
+    def __init__(self, seed):
+        self.seed = seed
+
+    def fit(self, table, labels):
+        assert table.label.eq(labels).all() and set(labels) == {0, 1}
+        self.seen_, self.classes_ = set(table.index), np.array([0, 1])
+        return self
+
+    def predict_proba(self, table):
+        assert not self.seen_ & set(table.index) and len(self.seen_) + len(table) == 20
+        chance = table.chance**self.seed
+        return np.c_[1 - chance, chance]
+
+    def predict(self, table):
+        raise NotImplementedError  # scikit-learn wants every model to have it
+
+
 def test_a_model_is_fitted_to_the_other_folds_and_its_score_is_the_log_odds():
     labels = pd.Series(np.arange(20) % 2, [f"P{i:02d}" for i in range(20)])
-    table = pd.DataFrame({"chance": np.linspace(0, 1, 20)}, labels.index)
-    fits = []
+    table = pd.DataFrame({"chance": np.linspace(0, 1, 20), "label": labels}, labels.index)
 
-    class Told(baselines.Baseline):
-        """A model whose probabilities are a column of its table, and which notes what it is fitted to."""
-
+    class Checked(baselines.Baseline):
         def create(self, seed):
-            def fit(table, labels):
-                fits.append((seed, table, labels))
-                return SimpleNamespace(predict_proba=lambda table: np.c_[1 - table.chance, table.chance])
+            return Checking(seed)
 
-            return SimpleNamespace(fit=fit)
-
-    found = baselines.cross_validate([Told("x", "told", table[::-1])], labels, 4, 2, seed=3)
-    expected = special.logit(table.chance.clip(1e-6, 1 - 1e-6))  # never infinite
-    np.testing.assert_allclose(found.score, expected[found.patient])
-    assert np.array_equal(found.y_true, labels[found.patient]) and len(fits) == 8
-    for (repeat, fold), (seed, seen, answers) in zip(np.ndindex(2, 4), fits):
-        own = found[(found.repeat == repeat) & (found.fold == fold)]
-        assert seed == 3 + repeat and set(seen.index) == set(labels.index) - set(own.patient)
-        assert answers.equals(labels[seen.index]) and seen.equals(table.loc[seen.index])
+    found = baselines.cross_validate([Checked("x", "checking", table[::-1])], labels, 4, 2, seed=3)
+    for repeat, scores in found.groupby("repeat"):
+        chance = table.chance ** (3 + repeat)
+        expected = special.logit(chance.clip(1e-6, 1 - 1e-6))  # never infinite
+        np.testing.assert_allclose(scores.score, expected[scores.patient])
+        assert scores.set_index("patient").fold.sort_index().equals(assign_folds(labels, 4, 3 + repeat))
+        assert list(scores.fold) == sorted(scores.fold) and set(scores.backbone) == {"checking"}
+    assert np.array_equal(found.y_true, labels[found.patient]) and len(found) == 40
 
 
 def by_hand(table, labels, new, seed):

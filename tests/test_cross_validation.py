@@ -136,9 +136,9 @@ def splits_of(data, folds, seeds):
 def test_a_fit_trains_on_the_other_folds_of_its_own_repeat(fitted):
     data = uneven(cohort(n_patients=20))
     splits = splits_of(data, 4, seeds=(0, 1))
-    study = cross_validation.Study(data, splits, {("scratch", "compact"): None}, 7)
+    cv = cross_validation.CrossValidation(data, splits, {("scratch", "compact"): None}, 7)
     fits = list(np.ndindex(2, 4))
-    study.fit(arm(batch_size=4), fits)
+    cv.fit(arm(batch_size=4), fits)
     assert np.array_equal(fitted["targets"], data.table.label) and fitted["training"] == arm(batch_size=4).training
     # As many batches of 4 as three quarters of the slices fill, in every fit, whoever is left out.
     assert fitted["steps"] == len(data.table) * 3 // 4 // 4
@@ -154,15 +154,15 @@ def test_a_fit_trains_on_the_other_folds_of_its_own_repeat(fitted):
 
 def test_each_fit_has_a_seed_and_a_start_of_its_own_and_the_same_in_any_company(fitted):
     data = cohort(n_patients=8)
-    study = cross_validation.Study(data, splits_of(data, 4, seeds=(0, 0, 0)), {("scratch", "compact"): None}, 7)
+    cv = cross_validation.CrossValidation(data, splits_of(data, 4, seeds=(0, 0, 0)), {("scratch", "compact"): None}, 7)
     fits = list(np.ndindex(3, 4))
-    study.fit(arm(), fits)
+    cv.fit(arm(), fits)
     seeds, starts = fitted["seeds"], [network.stem.weight.detach() for network in fitted["networks"]]
     assert len(set(seeds)) == len({start.numpy().tobytes() for start in starts}) == 12
     for fit, seed, start in list(zip(fits, seeds, starts))[3:6]:
-        study.fit(arm(), [fit])
+        cv.fit(arm(), [fit])
         assert fitted["seeds"] == [seed] and np.array_equal(fitted["networks"][0].stem.weight.detach(), start)
-    replace(study, seed=8).fit(arm(), fits)
+    replace(cv, seed=8).fit(arm(), fits)
     assert fitted["seeds"][:8] == seeds[4:]  # the second repeat from seed 7 is the first from seed 8
 
 
@@ -170,8 +170,8 @@ def test_an_arm_starts_from_its_weights_and_a_new_head(fitted):
     start = models.create("compact", 1, outputs=3, seed=7)
     start = {name: values.numpy() for name, values in start.state_dict().items()}
     data, gbm = cohort(n_patients=8), replace(arm(), initialisation="gbm", sequences=("post-contrast",))
-    study = cross_validation.Study(data, splits_of(data, 2, seeds=(0,)), {(gbm.name, "compact"): start}, 0)
-    study.fit(gbm, [(0, 0), (0, 1)])
+    cv = cross_validation.CrossValidation(data, splits_of(data, 2, seeds=(0,)), {(gbm.name, "compact"): start}, 0)
+    cv.fit(gbm, [(0, 0), (0, 1)])
     for network in fitted["networks"]:
         own = network.state_dict()
         assert own["head.weight"].shape == (1, 128)
@@ -185,9 +185,9 @@ def test_an_arm_starts_from_its_weights_and_a_new_head(fitted):
 def test_a_patient_s_score_is_the_mean_of_its_slices_and_of_nobody_else_s(fitted):
     data = uneven(cohort(n_patients=12))
     splits = splits_of(data, 3, seeds=(0,))
-    study = cross_validation.Study(data, splits, {("scratch", "compact"): None}, 0)
+    cv = cross_validation.CrossValidation(data, splits, {("scratch", "compact"): None}, 0)
     brightness = pd.Series(data.sequences(("FLAIR",)).mean((1, 2, 3))).groupby(data.table.patient).mean()
-    for fold, result in enumerate(study.fit(arm(), [(0, 0), (0, 1), (0, 2)])):
+    for fold, result in enumerate(cv.fit(arm(), [(0, 0), (0, 1), (0, 2)])):
         assert set(result["patient"]) == set(data.table.patient[splits[0] == fold])
         np.testing.assert_allclose(result["score"], brightness[result["patient"]])
 
@@ -205,9 +205,9 @@ def test_the_table_s_order_is_as_asked_and_not_as_finished(fitted, tmp_path, mon
 def test_networks_are_kept_of_the_compact_backbone_s_first_repeat_alone(fitted):
     data, large = cohort(n_patients=8), replace(arm(), backbone="efficientnet_lite0")
     initial = {("scratch", "compact"): None, ("scratch", "efficientnet_lite0"): None}
-    study = cross_validation.Study(data, splits_of(data, 2, seeds=(0, 1)), initial, 0)
-    kept = [result["network"] is not None for result in study.fit(arm(), [(0, 0), (0, 1), (1, 0)])]
-    assert kept == [True, True, False] and study.fit(large, [(0, 0)])[0]["network"] is None
+    cv = cross_validation.CrossValidation(data, splits_of(data, 2, seeds=(0, 1)), initial, 0)
+    kept = [result["network"] is not None for result in cv.fit(arm(), [(0, 0), (0, 1), (1, 0)])]
+    assert kept == [True, True, False] and cv.fit(large, [(0, 0)])[0]["network"] is None
 
 
 def test_arms_start_from_their_weights(tmp_path):
@@ -259,26 +259,26 @@ def test_old_fits_are_not_mixed_with_other_settings_data_seeds_weights_or_code(t
     data, three = cohort(effect=0.5), replace(arm(), sequences=SEQUENCES)
     initial = {("scratch", "compact"): None, (three.name, "compact"): None, ("scratch", "other"): None}
     split = np.arange(len(data.table))[None] // 4 % 4
-    study = cross_validation.Study(data, split, initial, 0)
-    key = study.key(arm(), 0, 0)
+    cv = cross_validation.CrossValidation(data, split, initial, 0)
+    key = cv.key(arm(), 0, 0)
     table = data.table.assign(label=1 - data.table.label)
     others = [
-        study.key(arm(epochs=4), 0, 0),
-        study.key(arm(learning_rate=1e-4), 0, 0),
-        study.key(three, 0, 0),
-        replace(study, data=replace(data, images=255 - data.images)).key(arm(), 0, 0),
-        replace(study, data=replace(data, table=table)).key(arm(), 0, 0),
-        replace(study, splits=(split + 1) % 4).key(arm(), 0, 0),  # others are held out
-        replace(study, splits=np.minimum(split, 2)).key(arm(), 0, 0),  # the same, but of three folds
-        study.key(arm(), 0, 1),
-        replace(study, splits=np.repeat(split, 2, 0)).key(arm(), 1, 0),
-        study.key(replace(arm(), backbone="other"), 0, 0),
-        replace(study, seed=2).key(arm(), 0, 0),
-        replace(study, code="other").key(arm(), 0, 0),
-        replace(study, initial={("scratch", "compact"): {"w": np.ones(2)}}).key(arm(), 0, 0),
+        cv.key(arm(epochs=4), 0, 0),
+        cv.key(arm(learning_rate=1e-4), 0, 0),
+        cv.key(three, 0, 0),
+        replace(cv, data=replace(data, images=255 - data.images)).key(arm(), 0, 0),
+        replace(cv, data=replace(data, table=table)).key(arm(), 0, 0),
+        replace(cv, splits=(split + 1) % 4).key(arm(), 0, 0),  # others are held out
+        replace(cv, splits=np.minimum(split, 2)).key(arm(), 0, 0),  # the same, but of three folds
+        cv.key(arm(), 0, 1),
+        replace(cv, splits=np.repeat(split, 2, 0)).key(arm(), 1, 0),
+        cv.key(replace(arm(), backbone="other"), 0, 0),
+        replace(cv, seed=2).key(arm(), 0, 0),
+        replace(cv, code="other").key(arm(), 0, 0),
+        replace(cv, initial={("scratch", "compact"): {"w": np.ones(2)}}).key(arm(), 0, 0),
     ]
     assert len({key, *others}) == 1 + len(others)
-    assert replace(study, data=replace(data, images=data.images.copy())).key(arm(), 0, 0) == key
+    assert replace(cv, data=replace(data, images=data.images.copy())).key(arm(), 0, 0) == key
     first = cross_validation.cross_validate(data, [arm(epochs=1)], tmp_path, folds=2)
     changed = cross_validation.cross_validate(data, [arm(epochs=2)], tmp_path, folds=2)
     assert not np.allclose(changed.score, first.score)
@@ -286,18 +286,18 @@ def test_old_fits_are_not_mixed_with_other_settings_data_seeds_weights_or_code(t
 
 def test_a_key_changes_nothing_in_the_study_while_another_thread_sends_it_to_workers():
     data = cohort(n_patients=8)
-    study = cross_validation.Study(data, np.zeros((1, len(data.table)), int), {("scratch", "compact"): None}, 0)
-    before = list(vars(study))
-    study.key(arm(), 0, 0)
-    assert list(vars(study)) == before
+    cv = cross_validation.CrossValidation(data, np.zeros((1, len(data.table)), int), {("scratch", "compact"): None}, 0)
+    before = list(vars(cv))
+    cv.key(arm(), 0, 0)
+    assert list(vars(cv)) == before
 
 
 def test_fits_done_together_as_on_a_gpu_agree_with_those_done_alone():
     data, settings = cohort(effect=1), arm(epochs=8)
     split = data.table.patient.map(cross_validation.assign_folds(data.labels, 2, 0)).to_numpy()
-    study = cross_validation.Study(data, split[None], {("scratch", "compact"): None}, 0)
-    together = study.fit(settings, [(0, 0), (0, 1)])
-    alone = [study.fit(settings, [(0, fold)])[0] for fold in (0, 1)]
+    cv = cross_validation.CrossValidation(data, split[None], {("scratch", "compact"): None}, 0)
+    together = cv.fit(settings, [(0, 0), (0, 1)])
+    alone = [cv.fit(settings, [(0, fold)])[0] for fold in (0, 1)]
     for a, b in zip(together, alone):
         assert (a["repeat"], a["fold"]) == (b["repeat"], b["fold"]) and list(a["patient"]) == list(b["patient"])
         # They differ by rounding, which 40 steps of Adam enlarge to some hundredths.
@@ -391,11 +391,11 @@ def test_the_second_run_in_a_folder_says_so_and_harms_nothing(tmp_path, monkeypa
 
 def test_a_worker_with_other_code_refuses():
     data = cohort(n_patients=8)
-    study = cross_validation.Study(
+    cv = cross_validation.CrossValidation(
         data, np.zeros((1, len(data.table)), int), {("scratch", "compact"): None}, 0, "other"
     )
     with pytest.raises(RuntimeError, match="another version of radiogen_utils or torch"):
-        study.fit(arm(), [(0, 0)])
+        cv.fit(arm(), [(0, 0)])
 
 
 @pytest.mark.slow
@@ -427,7 +427,7 @@ def test_a_run_outlives_all_its_workers_when_another_one_comes(cluster, tmp_path
 
 def test_nobody_at_the_scheduler_s_address(monkeypatch):
     pytest.importorskip("distributed", reason="Dask is not installed")
-    monkeypatch.setattr(cross_validation, "SCHEDULER_PATIENCE", 0.5)
+    monkeypatch.setattr(cross_validation, "SCHEDULER_TIMEOUT", 0.5)
     with pytest.raises(SchedulerError, match="no Dask scheduler answers at tcp://127.0.0.1:9"):
         cross_validation.connect("tcp://127.0.0.1:9")
     with pytest.raises(SchedulerError, match="no Dask scheduler answers at nonsense"):

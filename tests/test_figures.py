@@ -126,7 +126,7 @@ def test_clusters_are_filled_where_they_hold_after_the_correction(clusters):
 
 
 def test_areas_stand_beside_their_names(clusters):
-    (axes,) = figures.areas(["first", "second", "third"], clusters).axes
+    (axes,) = figures.auc_intervals(["first", "second", "third"], clusters).axes
     np.testing.assert_allclose(bars(axes)[::-1], clusters[["auc", "low", "high"]])
     assert [label.get_text() for label in axes.get_yticklabels()][::-1] == ["first", "second", "third"]
 

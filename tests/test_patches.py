@@ -189,7 +189,7 @@ def test_saved_patches_come_back(tiny_cohort, tmp_path):
     back = patches.Patches.load(tmp_path / "patches.npz")
     np.testing.assert_array_equal(back.images, data.images)
     np.testing.assert_array_equal(back.masks, data.masks)
-    assert back.table.equals(data.table) and back.digest == data.digest
+    assert back.table.equals(data.table) and back.cohort_fingerprint == data.cohort_fingerprint
     with pytest.raises(ValueError, match="FLAIR"):
         back.sequences(("T2",))
     np.testing.assert_array_equal(back.sequences(("FLAIR",))[:, 0], data.images[:, SEQUENCES.index("FLAIR")])
@@ -243,11 +243,11 @@ def test_dealt_labels_are_of_patients_and_repeatable(tiny_cohort):
     assert dealt.table.equals(data.permuted(1).table) and not dealt.table.equals(data.permuted(2).table)
 
 
-def test_content_is_of_what_a_network_sees(tiny_cohort):
+def test_the_fingerprint_is_of_what_a_network_sees(tiny_cohort):
     data = patches.build_patches(tiny_cohort(n_patients=6))
-    assert dataclasses.replace(data, digest="of another archive").content == data.content
-    assert data.permuted(0).content != data.content
-    assert dataclasses.replace(data, images=255 - data.images).content != data.content
+    assert dataclasses.replace(data, cohort_fingerprint="of another archive").fingerprint == data.fingerprint
+    assert data.permuted(0).fingerprint != data.fingerprint
+    assert dataclasses.replace(data, images=255 - data.images).fingerprint != data.fingerprint
 
 
 def test_each_institution_is_a_fold_where_the_others_have_both_classes(tiny_cohort):

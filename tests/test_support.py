@@ -45,8 +45,8 @@ def test_progress_says_what_is_left(monkeypatch, capsys):
 
 
 def test_digest_separates_its_parts():
-    assert support.digest("ab", "c") != support.digest("a", "bc")
-    assert support.digest(b"ab") == support.digest(b"ab")
+    assert support.fingerprint("ab", "c") != support.fingerprint("a", "bc")
+    assert support.fingerprint(b"ab") == support.fingerprint(b"ab")
 
 
 def name_of(requirement):

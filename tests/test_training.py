@@ -108,7 +108,7 @@ def test_drawn_parameters_stay_in_their_ranges_and_follow_the_seed():
     assert set(flip_x.tolist()) == set(flip_y.tolist()) == {-1.0, 1.0}
     assert 0.45 < (flip_x * flip_y > 0).float().mean() < 0.55  # independent: standard error 0.011
     torch.testing.assert_close(drawn[:, 6:], parameters(2000)[:, 6:])  # the identity
-    curves = training.draw_augmentation(2000, torch.Generator().manual_seed(1), any_contrast=True)[:, 6:].diff(dim=1)
+    curves = training.draw_augmentation(2000, torch.Generator().manual_seed(1), random_curves=True)[:, 6:].diff(dim=1)
     assert ((curves >= 0).all(1) | (curves <= 0).all(1)).all()
     assert 0.45 < (curves >= 0).all(1).float().mean() < 0.55  # standard error 0.011
 
@@ -149,18 +149,18 @@ def one_cycle(step, steps, highest):
     return [end + (start - end) * (1 + np.cos(np.pi * share)) / 2 for start, end in (rates, moments)]
 
 
-@pytest.mark.parametrize("any_contrast", [False, True])
-def test_every_step_is_that_of_adamw_under_one_cycle_worked_by_hand(small, any_contrast):
+@pytest.mark.parametrize("random_curves", [False, True])
+def test_every_step_is_that_of_adamw_under_one_cycle_worked_by_hand(small, random_curves):
     """Loshchilov and Hutter, ICLR 2019, algorithm 2, on the weighted logistic loss of the augmented images."""
     images, labels, weights = small
-    settings = Training(epochs=5, learning_rate=0.05, batch_size=16, weight_decay=0.3, any_contrast=any_contrast)
+    settings = Training(epochs=5, learning_rate=0.05, batch_size=16, weight_decay=0.3, random_curves=random_curves)
     model, generator = Recorder(), torch.Generator().manual_seed(3)
     own = np.concatenate([values.detach().numpy().ravel() for values in model.head.parameters()]).astype(float)
     moment, square, step, steps, expected = np.zeros(17), np.zeros(17), 0, 10, []
     for _ in range(5):
         # 39 images that are shown fill two batches; the rest of the round is left out.
         order = np.delete(np.arange(40), 5)[torch.randperm(39, generator=generator)[:32]]
-        x = meet(images, order, training.draw_augmentation(32, generator, any_contrast))
+        x = meet(images, order, training.draw_augmentation(32, generator, random_curves))
         losses = []
         for rows in (slice(16), slice(16, 32)):
             batch, y, w = np.c_[x[rows], np.ones(16)], labels[order[rows]], weights[0, order[rows]]

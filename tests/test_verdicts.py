@@ -76,7 +76,7 @@ COHORT, LABEL = {"status": "complete", "problems": 0}, {"column": "COCCluster", 
     ],
 )
 def test_only_the_published_cohort_and_label_get_a_verdict(cohort, label, expected):
-    assert verdicts.published_task(COHORT | cohort, LABEL | label) is expected
+    assert verdicts.is_article_task(COHORT | cohort, LABEL | label) is expected
 
 
 @pytest.mark.parametrize(
@@ -84,8 +84,8 @@ def test_only_the_published_cohort_and_label_get_a_verdict(cohort, label, expect
     [(0.01, 0.2, "no, the trees"), (-0.2, -0.01, "yes, it"), (-0.1, 0.1, "not"), (0, 0.1, "not"), (-0.1, 0, "not")],
 )
 def test_an_interval_that_touches_0_decides_nothing_about_the_bar(low, high, answer):
-    assert verdicts.clears_the_bar(low, high, 1) == "no verdict on one repeat"
-    assert verdicts.clears_the_bar(low, high, 2).startswith(answer)
+    assert verdicts.beats_baseline(low, high, 1) == "no verdict on one repeat"
+    assert verdicts.beats_baseline(low, high, 2).startswith(answer)
 
 
 ABOVE, BELOW, AROUND = (0.1, 0.3), (-0.3, -0.1), (-0.1, 0.1)
@@ -113,23 +113,23 @@ def test_the_claim_on_the_margin_needs_trained_networks_to_show_it_and_to_exceed
 
 def test_the_published_verdicts_follow_from_the_published_numbers(published):
     roc, heatmaps = published["roc"], published["heatmaps"]
-    assert verdicts.published_task(published["cohort"], published["patches"])
+    assert verdicts.is_article_task(published["cohort"], published["patches"])
     ours = next(row["auc"] for row in roc["summary"] if [row["arm"], row["backbone"]] == roc["main"])
     assert roc["reproduced"] is verdicts.reproduced(ours)
     assert roc["difference_from_paper"] == pytest.approx(ours - article.AUC["gbm"][0])
-    assert {arm: tuple(values) for arm, values in roc["published"].items()} == article.AUC
+    assert {arm: tuple(values) for arm, values in roc["article"].items()} == article.AUC
     against = {row["comparison"]: (row["low"], row["high"], row["repeats"]) for row in roc["comparisons"]}
     found = {}
     for comparison, interval in against.items():
         first, second = (part.rsplit(", ", 1) for part in comparison.split(" − "))
         start, sequences = evaluation.split_arm(second[0])
         if first == ["image features", "trees"] and (start, second[1]) == ("gbm", "compact"):
-            found[sequences] = verdicts.clears_the_bar(*interval)
-    assert roc["clears_the_bar"] == found and len(found) == 3
+            found[sequences] = verdicts.beats_baseline(*interval)
+    assert roc["beats_baseline"] == found and len(found) == 3
     summaries = {(row["question"], row["method"], row["network"]): row for row in heatmaps["summaries"]}
     for question, own in heatmaps["verdicts"].items():
         for method, answer in own.items():
             rows = (summaries[question, method, network] for network in ("trained", "trained − random"))
             assert answer == verdicts.at_the_margin(*rows)
     for row in roc["permutations"]:
-        assert row["smallest_p"] == evaluation.smallest_p(np.zeros(int(row["deals"])))
+        assert row["smallest_p"] == evaluation.smallest_p(np.zeros(int(row["permutations"])))

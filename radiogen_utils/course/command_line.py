@@ -20,7 +20,7 @@ examples:
   python -m radiogen_utils verify lgg-mri-segmentation.zip       check an archive against the published cohort
 
 A run leaves in its folder: notebooks/ (executed), figures/, predictions.csv (out-of-fold scores), results.json (every
-number, with commit, settings, versions and the data's digest) and, once all notebooks are through, results.md. On the
+number, with commit, settings, versions and the cohort's fingerprint) and, once all notebooks are through, results.md. On the
 published cohort scores and networks that come with the course are read; --train computes them, and repeated, keeps the
 fits that are there.
 """

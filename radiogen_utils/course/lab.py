@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from ..support import digest, project_root, write_atomically
+from ..support import fingerprint, project_root, write_atomically
 from .environment import notebook_environment
 from .runner import notebooks
 
@@ -26,9 +26,9 @@ def copy_notebooks(folder: Path) -> list[str]:
     sources = json.loads(record.read_text(encoding="utf-8")) if record.exists() else {}
     outdated = []
     for source in notebooks().values():
-        copy, now = folder / source.name, digest(source.read_bytes())
+        copy, now = folder / source.name, fingerprint(source.read_bytes())
         copied = sources.get(source.name)
-        if copy.exists() and digest(copy.read_bytes()) not in (copied, now):
+        if copy.exists() and fingerprint(copy.read_bytes()) not in (copied, now):
             if copied != now:
                 outdated.append(source.name)
             continue

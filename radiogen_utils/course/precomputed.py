@@ -16,13 +16,13 @@ from .settings import Profile
 FOLDER = project_root() / "figures"
 NETWORKS = "networks"
 """Folder, in `FOLDER`, of the networks that notebook 6 looks into."""
-AMOUNTS = ("repeats", "permutations", "network_permutations")
-HOW_MUCH = (*AMOUNTS, "networks", "phantom_patients", "phantom_cases")
+AT_LEAST = ("repeats", "permutations", "network_permutations")
+NOT_COMPARED = (*AT_LEAST, "networks", "phantom_patients", "phantom_cases")
 """Settings that say how much is computed, not what: who asks for less gets all that is there."""
 
 
 @dataclass(frozen=True)
-class Released:
+class Precomputed:
     """What was found: scores as `cross_validation.cross_validate`, AUCs under dealt labels, and the commit they are of."""
 
     predictions: pd.DataFrame
@@ -30,7 +30,7 @@ class Released:
     commit: str
 
 
-def matching(profile: Profile, data: Patches, pretraining: dict, folder: Path = FOLDER) -> Released | None:
+def matching(profile: Profile, data: Patches, pretraining: dict, folder: Path = FOLDER) -> Precomputed | None:
     """The released results, all of them, if they were made with these settings from these patches; `None` if not.
 
     All repeats come, however few were asked for: a reader should see the numbers that README reports.
@@ -46,10 +46,10 @@ def matching(profile: Profile, data: Patches, pretraining: dict, folder: Path = 
         released, asked = results["run"]["settings"], json.loads(json.dumps(asdict(profile)))
         there, wanted = _repeats(released), _repeats(asked)
         suits = (
-            results["training"]["patches"] == data.content
+            results["training"]["patches"] == data.fingerprint
             and results["pretraining"]["records"]["compact"]["data"] == pretraining["data"]
-            and all(released[name] == value for name, value in asked.items() if name not in HOW_MUCH)
-            and all(released[name] >= asked[name] for name in AMOUNTS)
+            and all(released[name] == value for name, value in asked.items() if name not in NOT_COMPARED)
+            and all(released[name] >= asked[name] for name in AT_LEAST)
             and all(there.get(networks, 0) >= repeats for networks, repeats in wanted.items())
         )
         predictions = pd.read_csv(folder / "predictions.csv")
@@ -58,7 +58,7 @@ def matching(profile: Profile, data: Patches, pretraining: dict, folder: Path = 
         return None  # nothing there, or of a former version of the course
     if not suits:
         return None
-    return Released(predictions, permutations, results["run"]["commit"])
+    return Precomputed(predictions, permutations, results["run"]["commit"])
 
 
 def _repeats(settings: dict) -> dict[tuple[str, str], int]:

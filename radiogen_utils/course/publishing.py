@@ -7,7 +7,7 @@ from pathlib import Path
 from ..models import WEIGHTS
 from ..support import project_root
 from . import precomputed, report
-from .run_folder import Run
+from .run_folder import RunFolder
 
 RESULTS_MARK = "<!-- results -->", "<!-- /results -->"
 
@@ -22,14 +22,14 @@ def write_report(folder: Path) -> None:
     )
 
 
-def why_not_publish(out: Run, complete: bool) -> str | None:
+def why_not_publish(out: RunFolder, complete: bool) -> str | None:
     """Why a run must not replace the published figures; `None` if nothing speaks against it."""
     if not complete:
         return "only some notebooks were run"
     if out.profile_name != "paper":
         return "only profile paper is published"
     results = out.results()
-    if results["training"]["released"]:
+    if results["training"]["precomputed"]:
         return "its scores were read from there; --train computes them"
     cohort, label = results["cohort"], results["patches"]
     if cohort["synthetic"] or results["pretraining"]["source"] == "phantom":
@@ -41,7 +41,7 @@ def why_not_publish(out: Run, complete: bool) -> str | None:
     return None
 
 
-def publish(out: Run, complete: bool) -> None:
+def publish(out: RunFolder, complete: bool) -> None:
     """Copy a whole run on real data to the published `figures/`, and newly trained weights to the package."""
     reason = why_not_publish(out, complete)
     if reason:

@@ -19,7 +19,7 @@ class MissingStep(CourseError):
     """A file that an earlier notebook writes is not in the run folder, or does not belong to what is there now."""
 
 
-class Run:
+class RunFolder:
     """The folder in which one pass through the notebooks leaves its files.
 
     Where no real cohort can be had and the phantom stands in, the profile is the quick one: training for an hour on
@@ -98,7 +98,7 @@ class Run:
             MissingStep: the folder has results of another cohort.
         """
         known = self.results().get("cohort")
-        if known and known["digest"] != cohort.digest:
+        if known and known["fingerprint"] != cohort.fingerprint:
             if not known.get("stand_in"):
                 raise MissingStep(
                     f"{self.folder} holds results of another cohort ({known['archive']}); choose another OUT "
@@ -149,13 +149,13 @@ class Run:
         patches = self.results()["patches"]
         return f"{patches['column']} {patches['positive']}"
 
-    def check_cohort(self, digest: str) -> None:
+    def check_cohort(self, fingerprint: str) -> None:
         """Refuse what was made from another cohort than the one that notebook 1 looked at last.
 
         Raises:
-            MissingStep: the digests differ.
+            MissingStep: the fingerprints differ.
         """
-        if digest != self.results()["cohort"]["digest"]:
+        if fingerprint != self.results()["cohort"]["fingerprint"]:
             raise MissingStep(
                 f"{self.folder} holds files of another cohort than notebook 1 found last: run the notebooks from "
                 "notebooks/02_patches.ipynb on, or choose another `out`"
@@ -167,8 +167,8 @@ class Run:
         Raises:
             MissingStep: they are.
         """
-        self.check_cohort(data.digest)
-        if data.content != self.results()["patches"].get("content"):
+        self.check_cohort(data.cohort_fingerprint)
+        if data.fingerprint != self.results()["patches"].get("fingerprint"):
             raise MissingStep(f"{self.folder} holds patches of another label: run notebooks/02_patches.ipynb again")
 
     def scores(self) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -181,8 +181,8 @@ class Run:
         predictions, permutations = (pd.read_csv(self.require(f"{name}.csv", "04_transfer_learning")) for name in names)
         results = self.results()
         made = results["training"]
-        self.check_cohort(made["digest"])
-        here = {"label": self.label, "profile": self.profile_name, "patches": results["patches"].get("content")}
+        self.check_cohort(made["cohort"])
+        here = {"label": self.label, "profile": self.profile_name, "patches": results["patches"].get("fingerprint")}
         for what, now in here.items():
             if made.get(what) != now:
                 raise MissingStep(

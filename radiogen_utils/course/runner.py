@@ -14,7 +14,7 @@ from ..pretraining import find_slices
 from ..support import CourseError, duration, exclusive, project_root
 from .environment import notebook_environment
 from .publishing import publish, write_report
-from .run_folder import Run
+from .run_folder import RunFolder
 from .settings import QUICK, SECONDS
 
 NOTEBOOKS = project_root() / "notebooks"
@@ -95,10 +95,10 @@ def run(options: argparse.Namespace) -> None:
     check_options(options, declared)
     folder = Path(options.out).expanduser().resolve() if options.out else project_root() / "runs" / options.profile
     with exclusive(folder):
-        run_in(Run(folder, options.profile), paths, declared, options)
+        run_in(RunFolder(folder, options.profile), paths, declared, options)
 
 
-def run_in(out: Run, paths: list[Path], declared: dict[Path, set[str]], options: argparse.Namespace) -> None:
+def run_in(out: RunFolder, paths: list[Path], declared: dict[Path, set[str]], options: argparse.Namespace) -> None:
     """Execute the chosen notebooks into a folder that nobody else writes to."""
     # Wrong input is told here, before any kernel starts.
     values = {"pretraining": locate(options.pretraining), "scheduler": options.scheduler, "train": options.train}
@@ -129,7 +129,7 @@ def run_in(out: Run, paths: list[Path], declared: dict[Path, set[str]], options:
         publish(out, complete=len(paths) == len(notebooks()))
 
 
-def expected_seconds(out: Run, paths: list[Path], options: argparse.Namespace) -> list[int]:
+def expected_seconds(out: RunFolder, paths: list[Path], options: argparse.Namespace) -> list[int]:
     """What each notebook will take on two cores, roughly."""
     synthetic = out.stand_in or options.data in ("phantom", "phantom-null") or out.known and out.synthetic
     another_label = {"column", "positive"} & {name for name, _ in options.parameter}
@@ -138,7 +138,7 @@ def expected_seconds(out: Run, paths: list[Path], options: argparse.Namespace) -
     return [by_number.get(path.stem[:2], 30) for path in paths]
 
 
-def announce(out: Run, values: dict[str, object], seconds: list[int]) -> None:
+def announce(out: RunFolder, values: dict[str, object], seconds: list[int]) -> None:
     """Say what will happen, before it does."""
     print(f"cohort     {values.get('data', 'that of the run folder')}")
     print(f"profile    {out.profile_name}")
@@ -160,7 +160,7 @@ def environment(ipython: Path) -> Iterator[None]:
         os.environ.update(before)
 
 
-def execute(path: Path, out: Run, parameters: dict[str, object]) -> float:
+def execute(path: Path, out: RunFolder, parameters: dict[str, object]) -> float:
     """Run one notebook into the run folder and check that it wrote what its metadata promise; returns the seconds."""
     import nbformat
     import papermill

@@ -6,7 +6,7 @@ from ..training import Training
 
 
 @dataclass(frozen=True)
-class Planned:
+class Experiment:
     """Networks to be cross-validated: every initialisation that the backbone has, on some sequences, some times."""
 
     backbone: str
@@ -25,7 +25,7 @@ class Profile:
     folds: int
     repeats: int
     seed: int
-    networks: tuple[Planned, ...]
+    networks: tuple[Experiment, ...]
     permutations: int
     network_permutations: int
     compact: Training
@@ -43,13 +43,13 @@ _STANDARD = Profile(
     folds=10,
     repeats=1,
     seed=0,
-    networks=(Planned("compact", _FLAIR, 1), Planned("efficientnet_lite0", _FLAIR, 1)),
+    networks=(Experiment("compact", _FLAIR, 1), Experiment("efficientnet_lite0", _FLAIR, 1)),
     permutations=0,
     network_permutations=0,
     compact=Training(epochs=12, learning_rate=1e-3, bf16=True),
     imagenet=Training(epochs=5, learning_rate=3e-4),
-    pretraining=Training(epochs=16, learning_rate=1e-3, batch_size=64, any_contrast=True, bf16=True),
-    imagenet_pretraining=Training(epochs=12, learning_rate=1e-3, batch_size=64, any_contrast=True),
+    pretraining=Training(epochs=16, learning_rate=1e-3, batch_size=64, random_curves=True, bf16=True),
+    imagenet_pretraining=Training(epochs=12, learning_rate=1e-3, batch_size=64, random_curves=True),
     patches_per_slice=4,
     phantom_patients=110,
     phantom_cases=200,
@@ -60,12 +60,12 @@ PROFILES = {
     "smoke": replace(
         _STANDARD,
         folds=4,
-        networks=(*_STANDARD.networks, Planned("compact", _POST, 1)),
+        networks=(*_STANDARD.networks, Experiment("compact", _POST, 1)),
         permutations=4,
         network_permutations=2,
         compact=Training(epochs=12, learning_rate=1e-3, bf16=True),
         imagenet=Training(epochs=2, learning_rate=1e-3),
-        imagenet_pretraining=Training(epochs=1, learning_rate=1e-3, batch_size=64, any_contrast=True),
+        imagenet_pretraining=Training(epochs=1, learning_rate=1e-3, batch_size=64, random_curves=True),
         patches_per_slice=2,
         phantom_patients=40,
         phantom_cases=40,
@@ -77,11 +77,11 @@ PROFILES = {
         _STANDARD,
         repeats=5,
         networks=(
-            Planned("compact", _FLAIR, 5),
-            Planned("compact", _ALL, 5),
-            Planned("compact", _POST, 5),
-            Planned("efficientnet_lite0", _FLAIR, 3),
-            Planned("efficientnet_lite0", _ALL, 1),
+            Experiment("compact", _FLAIR, 5),
+            Experiment("compact", _ALL, 5),
+            Experiment("compact", _POST, 5),
+            Experiment("efficientnet_lite0", _FLAIR, 3),
+            Experiment("efficientnet_lite0", _ALL, 1),
         ),
         permutations=200,
         network_permutations=19,

@@ -12,7 +12,7 @@ A case is a patient and the date of the scan, TCGA_CS_4941_19960909; the patient
 import os
 from pathlib import Path, PurePosixPath
 
-from ..support import digest
+from ..support import fingerprint
 from .files import CohortError, Files, is_hidden
 
 # What else the course keeps in the project's data folder.
@@ -69,7 +69,7 @@ class Archive:
 
         It goes by the names, sizes and checksums that a zip lists, or the names, sizes and times of a folder's files.
         """
-        return digest(*self._files.state())
+        return fingerprint(*self._files.state())
 
     def read(self, name: str) -> bytes:
         """Content of one file, named relative to the root.

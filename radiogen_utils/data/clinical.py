@@ -15,7 +15,7 @@ from pathlib import Path
 import pandas as pd
 import pooch
 
-from ..support import digest, project_root, write_atomically
+from ..support import fingerprint, project_root, write_atomically
 from .archive import CohortError
 from .cohort import Cohort
 from .download import TIMEOUT, check_reachable
@@ -34,7 +34,7 @@ class Source:
         key: column with the patients' barcodes.
         needs: columns that cannot be missing.
         read: function from the table, text by column, to the columns used here, as float.
-        says: digest of what `read` returns for the patients of the public archive.
+        fingerprint: of what `read` returns for the patients of the public archive.
         sha256: of the official file, in each form that its publisher is known to have served.
     """
 
@@ -43,7 +43,7 @@ class Source:
     key: str
     needs: tuple[str, ...]
     read: Callable[[pd.DataFrame], pd.DataFrame]
-    says: str
+    fingerprint: str
     sha256: tuple[str, ...]
 
 
@@ -182,15 +182,15 @@ def _decode(content: bytes) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def content_digest(table: pd.DataFrame) -> str:
+def content_fingerprint(table: pd.DataFrame) -> str:
     """Digest of what a table says of the patients of the public archive, whatever file it came in."""
     table = table.reindex(manifest_of_public_archive().index).astype(float)
-    return digest(table[sorted(table)].to_csv())
+    return fingerprint(table[sorted(table)].to_csv())
 
 
 def _check(source: Source, table: pd.DataFrame, path: Path) -> None:
     """Raise `CohortError` unless the table says what the public one does."""
-    if content_digest(table) == source.says:
+    if content_fingerprint(table) == source.fingerprint:
         return
     patients = manifest_of_public_archive().index
     missing = patients.difference(table.index)

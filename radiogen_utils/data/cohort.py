@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..support import digest
+from ..support import fingerprint
 from .archive import Archive
 from .files import CohortError
-from .scan import Visit, check_size, open_image, open_mask, scan
+from .scan import CaseFunction, check_size, open_image, open_mask, scan
 
 SEQUENCES = ("pre-contrast", "FLAIR", "post-contrast")
 """The channels of an image, in order."""
@@ -30,16 +30,16 @@ class Cohort:
             then those of data.csv as float, NaN where blank.
         slices: one row a slice, sorted by patient and slice; columns `patient`, `case`, `slice` (int),
             `tumour_pixels` (int).
-        digest: SHA-256 over table and tumour-bearing files, the provenance of results. A folder and its zip have the
-            same, with or without the slices that bear no tumour.
-        visited: case -> what `open_cohort`'s `visit` returned.
+        fingerprint: SHA-256 over table and tumour-bearing files, the provenance of results. A folder and its zip have
+            the same, with or without the slices that bear no tumour.
+        by_case: case -> what `open_cohort`'s `each_case` returned.
     """
 
     path: Path
     patients: pd.DataFrame
     slices: pd.DataFrame
-    digest: str
-    visited: dict[str, Any] = field(repr=False)
+    fingerprint: str
+    by_case: dict[str, Any] = field(repr=False)
     _archive: Archive = field(repr=False)
     _names: dict = field(repr=False)
 
@@ -79,25 +79,25 @@ class Cohort:
         return values.eq(positive).astype(float).where(values.notna())
 
 
-def open_cohort(path: str | Path, visit: Visit | None = None) -> Cohort:
+def open_cohort(path: str | Path, each_case: CaseFunction | None = None) -> Cohort:
     """Open the cohort in a folder or zip.
 
     Reads every mask and every tumour-bearing image, once, and decodes the masks only. What can be wrong with an image
     beyond its header shows when it is read, or in `verify`.
 
     Args:
-        visit: called with the decoded tumour-bearing slices of every case in the same pass.
+        each_case: called with the decoded tumour-bearing slices of every case in the same pass.
 
     Raises:
         CohortError: there is no cohort; or the first problem, and how many more there are.
     """
     archive = Archive(Path(path))
-    found = scan(archive, visit=visit)
+    found = scan(archive, each_case=each_case)
     if found.problems:
         more = f" ({len(found.problems) - 1} more)" if len(found.problems) > 1 else ""
         raise CohortError(f"{found.problems[0]}{more}; to list everything: python -m radiogen_utils verify {path}")
-    provenance = digest(found.patients.to_csv(), *found.manifest.sha256)
-    return Cohort(archive.path, found.patients, found.slices, provenance, found.visited, archive, found.names)
+    provenance = fingerprint(found.patients.to_csv(), *found.manifest.sha256)
+    return Cohort(archive.path, found.patients, found.slices, provenance, found.by_case, archive, found.names)
 
 
 def is_phantom(patients: pd.DataFrame) -> bool:

@@ -15,7 +15,7 @@ from pathlib import Path
 import requests
 from tqdm import tqdm
 
-from ..support import digest, duration, is_batch, project_root
+from ..support import duration, fingerprint, is_batch, project_root
 from .archive import Archive, CohortError, find_in
 from .verification import verify
 
@@ -315,11 +315,11 @@ def _phantom(n_patients: int, seed: int, null: bool) -> Path:
 
 
 def keep_phantom(name: str, write: Callable[[Path], object]) -> Path:
-    """The folder `name`, with a digest of the phantom's source, in `data`; where missing, `write(folder)` fills it."""
+    """The folder `name`, with a fingerprint of the phantom's source, in `data`; where missing, `write(folder)` fills it."""
     from ..phantom import anatomy, cohort
 
     data = project_root() / "data"
-    source = digest(*(Path(module.__file__).read_bytes() for module in (anatomy, cohort)))[:8]
+    source = fingerprint(*(Path(module.__file__).read_bytes() for module in (anatomy, cohort)))[:8]
     folder = data / f"{name}-{source}"
     if folder.exists():
         return folder

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image, UnidentifiedImageError
 
-from ..support import digest
+from ..support import fingerprint
 from .archive import Archive, patient_of
 from .files import CohortError, kind_of
 from .table import read_table
@@ -74,7 +74,7 @@ class Scan:
         manifest: see `verification.manifest`.
         without_slices: patients in the table that have no slice, as in a partial archive.
         problems: one line each.
-        visited: case -> what `visit` returned; without the cases that have a problem.
+        by_case: case -> what `each_case` returned; without the cases that have a problem.
     """
 
     names: dict[tuple[str, int], tuple[str, str]]
@@ -83,19 +83,19 @@ class Scan:
     manifest: pd.DataFrame
     without_slices: list[str]
     problems: list[str]
-    visited: dict[str, Any]
+    by_case: dict[str, Any]
 
 
-Visit = Callable[[list[tuple[np.ndarray, np.ndarray]]], Any]
+CaseFunction = Callable[[list[tuple[np.ndarray, np.ndarray]]], Any]
 """Function of a case's tumour-bearing slices: image (H, W, 3) uint8 and mask (H, W) bool of each."""
 
 
-def scan(archive: Archive, decode_images: bool = False, visit: Visit | None = None) -> Scan:
+def scan(archive: Archive, decode_images: bool = False, each_case: CaseFunction | None = None) -> Scan:
     """Read the table, every mask and the tumour-bearing images, several cases at a time.
 
     Args:
         decode_images: read and decode every image.
-        visit: called for every case in the same pass, so that nothing is read twice.
+        each_case: called for every case in the same pass, so that nothing is read twice.
 
     Raises:
         CohortError: the table has no usable header, or there is no slice at all.
@@ -105,10 +105,12 @@ def scan(archive: Archive, decode_images: bool = False, visit: Visit | None = No
     numbers = {}
     for case, number in names:
         numbers.setdefault(case, []).append(number)
-    folders, rows, manifest, visited = {}, [], {}, {}
+    folders, rows, manifest, by_case = {}, [], {}, {}
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # unpacking and decoding happen outside Python's lock
         read = pool.map(
-            lambda case: _read_case(archive, case, {n: names[case, n] for n in numbers[case]}, decode_images, visit),
+            lambda case: _read_case(
+                archive, case, {n: names[case, n] for n in numbers[case]}, decode_images, each_case
+            ),
             numbers,
         )
         read = dict(zip(numbers, read))
@@ -116,7 +118,7 @@ def scan(archive: Archive, decode_images: bool = False, visit: Visit | None = No
         patient = patient_of(case)
         problems += found
         if not found:
-            visited[case] = result
+            by_case[case] = result
         if not (any(pixels) or found):
             problems.append(f"{patient}: no tumour pixel in any mask; check its masks, or remove its folder")
         if patient not in table.index:
@@ -135,7 +137,7 @@ def scan(archive: Archive, decode_images: bool = False, visit: Visit | None = No
         manifest=pd.DataFrame.from_dict(manifest, "index", columns=["tumour_slices", "sha256"]).rename_axis("patient"),
         without_slices=sorted(table.index.difference(patients.index)),
         problems=problems,
-        visited=visited,
+        by_case=by_case,
     )
 
 
@@ -196,8 +198,8 @@ def _not_read(name):
     return f"{name}: neither a slice in the folder of its case nor a document; move it elsewhere"
 
 
-def _read_case(archive, case, names, decode_images, visit):
-    """Tumour pixels of each slice, hash of those that bear any (`verification.manifest`), problems, `visit`'s result.
+def _read_case(archive, case, names, decode_images, each_case):
+    """Tumour pixels of each slice, hash of those that bear any (`verification.manifest`), problems, `each_case`'s result.
 
     The hash goes by the public name, so that a cohort whose slices are named in another allowed way has the same.
     """
@@ -216,11 +218,11 @@ def _read_case(archive, case, names, decode_images, visit):
             image_file = archive.read(image_name)
             if count:
                 hashed += [f"{case}/{case}_{number}.tif", image_file, mask_file]
-            image = open_image(image_file, image_name, decode_images or visit is not None)
+            image = open_image(image_file, image_name, decode_images or each_case is not None)
             if mask is not None:
                 check_size(image, mask, mask_name)
-            if visit is not None and count:
+            if each_case is not None and count:
                 pairs.append((np.array(image), np.array(mask) > 0))
         except CohortError as error:
             problems.append(str(error))
-    return pixels, digest(*hashed), problems, visit(pairs) if pairs and not problems else None
+    return pixels, fingerprint(*hashed), problems, each_case(pairs) if pairs and not problems else None

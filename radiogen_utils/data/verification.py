@@ -75,7 +75,7 @@ def manifest(path: str | Path) -> pd.DataFrame:
     """What `manifest.csv` holds of the public archive, for any cohort.
 
     Returns:
-        Index "patient", columns `tumour_slices` (int) and `sha256`: `support.digest` over, slice by slice of those
+        Index "patient", columns `tumour_slices` (int) and `sha256`: `support.fingerprint` over, slice by slice of those
         that bear tumour, the image's public name "<case>/<case>_<slice>.tif", the bytes of its file, those of the
         mask's file.
     """

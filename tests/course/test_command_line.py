@@ -12,7 +12,7 @@ import pytest
 
 from radiogen_utils import evaluation
 from radiogen_utils.course import command_line, publishing, report, runner
-from radiogen_utils.course.run_folder import MissingStep, Run
+from radiogen_utils.course.run_folder import MissingStep, RunFolder
 from radiogen_utils.support import project_root
 
 
@@ -200,7 +200,7 @@ def test_a_second_run_in_the_same_folder_says_so(course):
 
     out = course({"01_a": ("pass", [])})
     with exclusive(out):
-        patience = "from radiogen_utils import support; support.PATIENCE = 0.1\n"
+        patience = "from radiogen_utils import support; support.LOCK_TIMEOUT = 0.1\n"
         script = (
             patience
             + f"from radiogen_utils.course.command_line import main; main(['run', '--data', 'phantom', '--out', {str(out)!r}])"
@@ -213,7 +213,7 @@ def test_a_scheduler_that_does_not_answer_is_told_before_anything_runs(course, m
     pytest.importorskip("distributed", reason="Dask is not installed")
     from radiogen_utils import cross_validation
 
-    monkeypatch.setattr(cross_validation, "SCHEDULER_PATIENCE", 2)
+    monkeypatch.setattr(cross_validation, "SCHEDULER_TIMEOUT", 2)
     out = course({"01_a": ("pass", [])})
     assert "no Dask scheduler answers" in error("run", "--out", out, "--scheduler", "tcp://127.0.0.1:9")
     assert not (out / "notebooks").exists()
@@ -223,7 +223,7 @@ SECTIONS = {
     "cohort": {"synthetic": False, "status": "partial", "problems": 0},
     "patches": {"column": "COCCluster", "positive": 2},
     "pretraining": {"source": "shipped weights"},
-    "training": {"released": None},
+    "training": {"precomputed": None},
 }
 
 
@@ -235,13 +235,13 @@ SECTIONS = {
         ({"cohort": {"status": "own"}}, "paper", True, "not the published cohort"),
         ({"cohort": {"problems": 1}}, "paper", True, "not all of its tumour-bearing slices"),
         ({"patches": {"positive": 3}}, "paper", True, "label"),
-        ({"training": {"released": "abc"}}, "paper", True, "--train"),
+        ({"training": {"precomputed": "abc"}}, "paper", True, "--train"),
         ({}, "standard", True, "only profile paper"),
         ({}, "paper", False, "only some"),
     ],
 )
 def test_only_whole_runs_on_the_published_cohort_are_published(changes, profile, complete, reason, tmp_path):
-    run = Run(tmp_path, profile)
+    run = RunFolder(tmp_path, profile)
     for section, values in SECTIONS.items():
         run.record(section, values | changes.get(section, {}))
     assert reason in publishing.why_not_publish(run, complete)
@@ -250,7 +250,7 @@ def test_only_whole_runs_on_the_published_cohort_are_published(changes, profile,
 def test_a_whole_run_is_published(tmp_path, monkeypatch):
     monkeypatch.setattr(publishing, "project_root", lambda: tmp_path)
     monkeypatch.setattr(report, "results_table", lambda results: f"table of {results['roc']}\n")
-    run = Run(tmp_path / "out", "paper")
+    run = RunFolder(tmp_path / "out", "paper")
     for section, values in SECTIONS.items():
         run.record(section, values)
     run.record("roc", {"auc": 1})
@@ -290,7 +290,9 @@ def test_readme_and_published_results_agree_with_the_predictions():
     permutations = pd.read_csv(root / "figures" / "permutations.csv")
     for row in results["roc"]["permutations"]:
         own = permutations.query("arm == @row['arm'] and backbone == @row['backbone']").auc
-        assert len(own) == row["deals"] and evaluation.permutation_p(row["observed"], own) == pytest.approx(row["p"])
+        assert len(own) == row["permutations"] and evaluation.permutation_p(row["observed"], own) == pytest.approx(
+            row["p"]
+        )
     frozen = predictions[predictions.arm.str.startswith(evaluation.FROZEN)]
     summary = evaluation.over_repeats(frozen).set_index(["arm", "backbone"]).auc
     assert len(summary) == len(results["roc"]["frozen"])

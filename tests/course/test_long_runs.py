@@ -35,7 +35,7 @@ def test_a_reader_gets_the_true_figures_without_training(real_archive, tmp_path)
     arguments = ["--only", *chosen, "--profile", "paper", "--data", str(real_archive), "--out", str(tmp_path)]
     command_line.main(["run", *arguments])
     results = json.loads((tmp_path / "results.json").read_text())
-    assert results["training"]["released"] == shipped["run"]["commit"] and not (tmp_path / "fits").exists()
+    assert results["training"]["precomputed"] == shipped["run"]["commit"] and not (tmp_path / "fits").exists()
     # Read from text, the last digits may differ.
     for name in ("predictions.csv", "permutations.csv"):
         pd.testing.assert_frame_equal(pd.read_csv(tmp_path / name), pd.read_csv(precomputed.FOLDER / name))

@@ -14,7 +14,7 @@ from sklearn.metrics import roc_auc_score
 
 from radiogen_utils import cross_validation, evaluation, models
 from radiogen_utils.course import command_line
-from radiogen_utils.course.run_folder import MissingStep, Run
+from radiogen_utils.course.run_folder import MissingStep, RunFolder
 from radiogen_utils.course.settings import PROFILES
 from radiogen_utils.pretraining import find_slices
 
@@ -152,8 +152,8 @@ def test_neither_deals_nor_institutions_are_needed(run, tmp_path):
 
 def test_files_of_another_cohort_are_not_mixed(run, tmp_path):
     shutil.copytree(run, tmp_path / "run", ignore=shutil.ignore_patterns("fits"))
-    other = Run(tmp_path / "run", "smoke")
-    other.record("cohort", other.results()["cohort"] | {"digest": "of another cohort"})
+    other = RunFolder(tmp_path / "run", "smoke")
+    other.record("cohort", other.results()["cohort"] | {"fingerprint": "of another cohort"})
     for number in ("02", "04", "05", "06", "07"):
         with pytest.raises(MissingStep, match="files of another cohort"):
             open_notebook(number, out=str(other.folder), profile="smoke")

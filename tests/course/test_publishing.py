@@ -3,13 +3,13 @@
 import pytest
 
 from radiogen_utils.course import publishing, report
-from radiogen_utils.course.run_folder import Run
+from radiogen_utils.course.run_folder import RunFolder
 
 SECTIONS = {
     "cohort": {"synthetic": False, "status": "complete", "problems": 0},
     "patches": {"column": "COCCluster", "positive": 2},
     "pretraining": {"source": "slices"},
-    "training": {"released": None},
+    "training": {"precomputed": None},
     "roc": {},
 }
 README = "<!-- results -->\nold\n<!-- /results -->\n"
@@ -24,7 +24,7 @@ def finished(tmp_path, monkeypatch):
     (tmp_path / "README.md").write_text(README)
 
     def make(**changes):
-        run = Run(tmp_path / "out", "paper")
+        run = RunFolder(tmp_path / "out", "paper")
         for section, values in SECTIONS.items():
             run.record(section, values | changes.get(section, {}))
         tables = ("predictions.csv", "permutations.csv", "results.md", "figures/figure1.png", "figures/clusterings.png")

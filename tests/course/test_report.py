@@ -26,16 +26,16 @@ def results():
     return {
         "run": {"commit": "abc", "profile": "paper", "versions": {"torch": "2"}, "settings": {"folds": 10}},
         "cohort": {"synthetic": False, "hazard_ratio": [5.0, 2.0, 9.0]},
-        "training": {"released": None},
+        "training": {"precomputed": None},
         "roc": {
-            "published": {
+            "article": {
                 "gbm": [0.73, 0.605, 0.844],
                 "scratch": [0.68, 0.538, 0.811],
                 "natural": [0.64, 0.521, 0.763],
             },
             "main": ["gbm", "compact"],
             "reproduced": False,
-            "clears_the_bar": {"FLAIR": "no, the trees rank the patients better"},
+            "beats_baseline": {"FLAIR": "no, the trees rank the patients better"},
             "summary": [
                 row("scratch", "compact", 0.65),
                 row("gbm", "compact", 0.66),
@@ -68,7 +68,7 @@ def results():
                     "arm": "gbm",
                     "backbone": "compact",
                     "observed": 0.66,
-                    "deals": 10.0,
+                    "permutations": 10.0,
                     "mean": 0.5,
                     "sd": 0.07,
                     "p": 0.09,
@@ -137,28 +137,34 @@ def test_paper_against_ours(results):
     assert "**not reproduced**" in text and "- FLAIR: **no, the trees rank the patients better**" in text
 
 
+def claim(results, words):
+    """What was found on the one claim that has these words, and the verdict."""
+    ((found, verdict),) = [(r["found"], r["verdict"]) for r in report.claims(results) if words in r["claim"]]
+    return found, verdict
+
+
 def verdicts(results):
-    return {claim: verdict for claim, _, verdict in report.claims(results)}
+    return {row["claim"]: row["verdict"] for row in report.claims(results)}
 
 
 def test_verdicts_follow_from_the_numbers(results):
     found = verdicts(results)
-    start = "Glioblastoma is a better start than from scratch (compact)"
-    assert found["Patients of cluster 2 live markedly shorter"] == "supported"
-    assert found["That is more than chance"] == "not shown by the permutations" and found[start] == "not decided"
+    better = "Glioblastoma weights are a better initialisation than random weights (compact)"
+    assert found["Patients of cluster 2 have markedly shorter survival"] == "supported"
+    assert found["That is more than chance"] == "not shown by the permutations" and found[better] == "not decided"
     assert found["The network responds at the margin (occlusion)"] == "not supported"
-    assert found["Glioblastoma is a better start than from scratch (frozen compact)"] == "supported"
+    assert found["Glioblastoma weights are a better initialisation than random weights (frozen compact)"] == "supported"
     changed = copy.deepcopy(results)
     changed["roc"]["permutations"][0]["p"] = 0.01
     changed["roc"]["comparisons"][0]["low"] = 0.001
     changed["cohort"]["hazard_ratio"] = [0.5, 0.2, 0.9]
     found = verdicts(changed)
-    assert found["Patients of cluster 2 live markedly shorter"] == "contradicted"
-    assert found["That is more than chance"] == found[start] == "supported"
+    assert found["Patients of cluster 2 have markedly shorter survival"] == "contradicted"
+    assert found["That is more than chance"] == found[better] == "supported"
     changed["roc"]["comparisons"][0] |= {"low": -0.2, "high": -0.01}
     del changed["cohort"]["hazard_ratio"]
     found = verdicts(changed)
-    assert found[start] == "contradicted" and "Patients of cluster 2 live markedly shorter" not in found
+    assert found[better] == "contradicted" and "Patients of cluster 2 have markedly shorter survival" not in found
 
 
 @pytest.mark.parametrize(
@@ -173,7 +179,7 @@ def test_verdicts_follow_from_the_numbers(results):
 )
 def test_the_hazard_ratio_decides_by_its_whole_interval(results, interval, verdict):
     results["cohort"]["hazard_ratio"] = [1.5, *interval]
-    assert verdicts(results)["Patients of cluster 2 live markedly shorter"] == verdict
+    assert verdicts(results)["Patients of cluster 2 have markedly shorter survival"] == verdict
 
 
 @pytest.mark.parametrize(
@@ -186,14 +192,20 @@ def test_the_hazard_ratio_decides_by_its_whole_interval(results, interval, verdi
         (-0.1, -0.001, "contradicted"),
     ],
 )
-def test_a_better_start_is_decided_by_the_whole_interval(results, low, high, verdict):
+def test_a_better_initialisation_is_decided_by_the_whole_interval(results, low, high, verdict):
     for comparisons in ("comparisons", "frozen_comparisons"):
         results["roc"][comparisons][0] |= {"low": low, "high": high}
     natural = {"comparison": "gbm, compact − natural, compact", "low": -0.1, "high": 0.1}
     results["roc"]["comparisons"].append(results["roc"]["comparisons"][0] | natural)
-    assert verdicts(results)["Glioblastoma is a better start than natural images (compact)"] == "not decided"
+    assert (
+        verdicts(results)["Glioblastoma weights are a better initialisation than weights from natural images (compact)"]
+        == "not decided"
+    )
     for network in ("compact", "frozen compact"):
-        assert verdicts(results)[f"Glioblastoma is a better start than from scratch ({network})"] == verdict
+        assert (
+            verdicts(results)[f"Glioblastoma weights are a better initialisation than random weights ({network})"]
+            == verdict
+        )
 
 
 @pytest.mark.parametrize(
@@ -209,8 +221,8 @@ def test_more_than_chance_is_below_one_in_twenty(results, p, smallest, verdict, 
     results["roc"]["permutations"][0] |= {"p": p, "smallest_p": smallest}
     other = results["roc"]["permutations"][0] | {"arm": "image features", "backbone": "trees", "p": 0.5}
     results["roc"]["permutations"].append(other)  # of no concern to the claim
-    ((found, answer),) = [rest for claim, *rest in report.claims(results) if claim == "That is more than chance"]
-    assert answer == verdict and ("none of which" in found) == addition and f"p {p:.3f} from 10 deals" in found
+    found, answer = claim(results, "That is more than chance")
+    assert answer == verdict and ("none of which" in found) == addition and f"p {p:.3f} from 10 permutations" in found
 
 
 @pytest.mark.parametrize(
@@ -218,28 +230,31 @@ def test_more_than_chance_is_below_one_in_twenty(results, p, smallest, verdict, 
 )
 def test_the_reproduction_is_told_in_words(results, reproduced, words):
     results["roc"]["reproduced"] = reproduced
-    ((found, answer),) = [rest for claim, *rest in report.claims(results) if "reaches AUC 0.730" in claim]
+    found, answer = claim(results, "reaches AUC 0.730")
     assert answer == words and found == "0.660 (0.560–0.760)" and f"**{words}**" in report.results_table(results)
 
 
 def test_one_repeat_gets_no_verdict_on_the_reproduction(results):
     next(row for row in results["roc"]["summary"] if row["arm"] == "gbm")["repeats"] = 1
     results["roc"]["reproduced"] = None
-    ((_, answer),) = [rest for claim, *rest in report.claims(results) if "reaches AUC 0.730" in claim]
+    _, answer = claim(results, "reaches AUC 0.730")
     assert answer == "no verdict on one repeat"
 
 
 def test_claims_on_the_margin_show_what_was_learnt_beside_what_was_found(results):
-    found = {claim: text for claim, text, _ in report.claims(results)}
+    found, _ = claim(results, "The network responds at the margin (Grad-CAM)")
     expected = "median +0.30 (+0.20 to +0.40); beyond random weights +0.20 (+0.10 to +0.30)"
-    assert found["The network responds at the margin (Grad-CAM)"] == expected
+    assert found == expected
 
 
 def test_numbers_are_written_so_that_they_can_be_read():
     assert [report._p(p) for p in (0.0009, 0.001, 0.01)] == ["<0.001", "0.001", "0.010"]
     assert report._interval({"low": -0.1, "high": 0.2}) == "-0.100 to 0.200"  # no dash before or after a minus
     assert report._interval({"low": 0.1, "high": 0.2}) == "0.100–0.200"
-    assert report.markdown_table(["a", "b"], [[None, float("nan")], [1, 0.5]]).splitlines()[2:] == [
+    rows = [{"a": None, "b": float("nan")}, {"a": 1, "b": 0.25}]
+    assert report.table(rows, {"x": "a", "y": lambda row: 2 * row["b"]}).splitlines() == [
+        "| x | y |",
+        "| --- | --- |",
         "| – | – |",
         "| 1 | 0.500 |",
     ]
@@ -271,6 +286,6 @@ def test_the_report_holds_everything_once(results):
     assert [line.split(" | ")[3] for line in rows] == ["0.800", "0.700"]  # the best first
     widths = [len(line.split(" | ")) for line in text.splitlines() if line.startswith("| ")]
     assert min(widths) >= 2
-    results["cohort"]["synthetic"], results["training"]["released"] = True, "def"
+    results["cohort"]["synthetic"], results["training"]["precomputed"] = True, "def"
     text = report.report(results, readme, ablation)
-    assert "Synthetic phantom" in text and "from scratch | 0.650" not in text and "of commit def" in text
+    assert "Synthetic phantom" in text and "from scratch | 0.650" not in text and "precomputed, by commit def" in text

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from radiogen_utils.course import run_folder
-from radiogen_utils.course.run_folder import MissingStep, Run, commit
+from radiogen_utils.course.run_folder import MissingStep, RunFolder, commit
 from radiogen_utils.course.settings import PROFILES, QUICK
 from radiogen_utils.data.cohort import open_cohort
 from radiogen_utils.data.download import Unreachable
@@ -36,28 +36,28 @@ def nothing_real(tiny_cohort, monkeypatch):
     return asked
 
 
-def begin(run: Run, data: str = "auto"):
+def begin(run: RunFolder, data: str = "auto"):
     """What notebook 1 does: choose, open and adopt the cohort, and record it."""
     cohort = open_cohort(run.choose_cohort(data))
     run.begin(cohort)
-    run.record("cohort", {"archive": cohort.path.name, "digest": cohort.digest, "stand_in": run.stand_in})
+    run.record("cohort", {"archive": cohort.path.name, "fingerprint": cohort.fingerprint, "stand_in": run.stand_in})
     return cohort
 
 
 def test_unknown_profile_names_the_valid_ones(tmp_path):
     with pytest.raises(ValueError, match="smoke, standard, paper"):
-        Run(tmp_path, "quick")
+        RunFolder(tmp_path, "quick")
 
 
 def test_a_missing_file_names_the_notebook_to_run_first(tmp_path):
     with pytest.raises(MissingStep, match=r"run notebooks/02_patches.ipynb first"):
-        Run(tmp_path, "smoke").require("patches.npz", "02_patches")
+        RunFolder(tmp_path, "smoke").require("patches.npz", "02_patches")
     with pytest.raises(MissingStep, match=r"run notebooks/01_cohort.ipynb first"):
-        Run(tmp_path, "smoke").cohort_path  # noqa: B018
+        RunFolder(tmp_path, "smoke").cohort_path  # noqa: B018
 
 
 def test_results_keep_their_sections_and_say_where_they_come_from(tmp_path):
-    run = Run(tmp_path, "smoke")
+    run = RunFolder(tmp_path, "smoke")
     run.record("a", {"value": np.float32(1.5), "list": np.arange(3)})
     run.record("b", {"value": 2})
     run.record("c", {"absent": [np.nan, np.float64("nan")]})
@@ -72,47 +72,47 @@ def test_results_keep_their_sections_and_say_where_they_come_from(tmp_path):
 def test_a_damaged_file_is_named(tmp_path):
     (tmp_path / "results.json").write_text('{"cohort": ')
     with pytest.raises(MissingStep, match=r"results\.json is damaged .* delete it"):
-        Run(tmp_path, "smoke").results()
+        RunFolder(tmp_path, "smoke").results()
 
 
 def test_without_a_real_cohort_the_phantom_stands_in_and_the_profile_is_quick(tmp_path, nothing_real, capsys):
-    run = Run(tmp_path / "out", "paper")
+    run = RunFolder(tmp_path / "out", "paper")
     begin(run)
     quick = PROFILES[QUICK]
     assert (run.profile_name, run.profile, run.stand_in, run.synthetic) == (QUICK, quick, True, True)
     assert nothing_real == [(quick.phantom_patients, quick.seed)]
     said = capsys.readouterr().out
     assert "no network" in said and QUICK in said
-    assert Run(tmp_path / "out", "paper").profile_name == QUICK  # in every other notebook
+    assert RunFolder(tmp_path / "out", "paper").profile_name == QUICK  # in every other notebook
 
 
 def test_a_phantom_that_was_asked_for_keeps_its_profile(tmp_path, nothing_real):
-    run = Run(tmp_path / "out", "standard")
+    run = RunFolder(tmp_path / "out", "standard")
     begin(run, "phantom")
     assert run.profile_name == "standard" and not run.stand_in and run.synthetic
     assert nothing_real == [(PROFILES["standard"].phantom_patients, PROFILES["standard"].seed)]
-    assert Run(tmp_path / "out", "standard").choose_cohort("auto") == run.cohort_path  # not the quick stand-in
+    assert RunFolder(tmp_path / "out", "standard").choose_cohort("auto") == run.cohort_path  # not the quick stand-in
 
 
 def test_auto_keeps_the_cohort_of_the_run_folder(tmp_path, nothing_real, tiny_cohort):
     real = tiny_cohort()
-    begin(Run(tmp_path / "out", "standard"), str(real))
-    again = Run(tmp_path / "out", "standard")
+    begin(RunFolder(tmp_path / "out", "standard"), str(real))
+    again = RunFolder(tmp_path / "out", "standard")
     assert begin(again).path == real and again.profile_name == "standard" and not again.synthetic
 
 
 def test_a_real_cohort_is_never_replaced_by_the_phantom(tmp_path, nothing_real, tiny_cohort):
     real = tiny_cohort()
-    begin(Run(tmp_path / "out", "standard"), str(real))
+    begin(RunFolder(tmp_path / "out", "standard"), str(real))
     shutil.move(real, tmp_path / "elsewhere")
     with pytest.raises(MissingStep, match=f"holds results of {real}, which is gone"):
-        Run(tmp_path / "out", "standard").choose_cohort("auto")
+        RunFolder(tmp_path / "out", "standard").choose_cohort("auto")
 
 
 def test_results_of_one_cohort_are_never_mixed_with_those_of_another(tmp_path, nothing_real, tiny_cohort):
     first, other = tiny_cohort(), tiny_cohort(n_patients=4, name="other")
-    begin(Run(tmp_path / "out", "standard"), str(first))
-    run = Run(tmp_path / "out", "standard")
+    begin(RunFolder(tmp_path / "out", "standard"), str(first))
+    run = RunFolder(tmp_path / "out", "standard")
     with pytest.raises(MissingStep, match="holds results of another cohort .*choose another OUT"):
         begin(run, str(other))
     assert run.cohort_path == first  # and the folder is as it was
@@ -120,11 +120,11 @@ def test_results_of_one_cohort_are_never_mixed_with_those_of_another(tmp_path, n
 
 def test_a_real_cohort_replaces_the_phantom_that_stood_in(tmp_path, nothing_real, tiny_cohort, monkeypatch, capsys):
     out = tmp_path / "out"
-    begin(Run(out, "standard"))
+    begin(RunFolder(out, "standard"))
     (out / "predictions.csv").write_text("of the phantom")
     real = tiny_cohort()
     monkeypatch.setattr(run_folder, "find_real_cohort", lambda: real)
-    run = Run(out, "standard")
+    run = RunFolder(out, "standard")
     begin(run)
     assert (run.cohort_path, run.profile_name, run.stand_in, run.synthetic) == (real, "standard", False, False)
     assert "removed" in capsys.readouterr().out and not (out / "predictions.csv").exists()
@@ -133,11 +133,11 @@ def test_a_real_cohort_replaces_the_phantom_that_stood_in(tmp_path, nothing_real
 @pytest.fixture
 def scored(tmp_path, tiny_cohort):
     """A run folder up to notebook 4, and its patches."""
-    run = Run(tmp_path / "out", "smoke")
+    run = RunFolder(tmp_path / "out", "smoke")
     begin(run, str(tiny_cohort(n_patients=6)))
     data = build_patches(run.cohort_path)
-    run.record("patches", {"column": "COCCluster", "positive": 2, "content": data.content})
-    made = {"digest": data.digest, "patches": data.content, "label": run.label, "profile": "smoke"}
+    run.record("patches", {"column": "COCCluster", "positive": 2, "fingerprint": data.fingerprint})
+    made = {"cohort": data.cohort_fingerprint, "patches": data.fingerprint, "label": run.label, "profile": "smoke"}
     run.record("training", made)
     for name in ("predictions", "permutations"):
         pd.DataFrame({"arm": ["gbm"]}).to_csv(run.folder / f"{name}.csv", index=False)
@@ -156,7 +156,7 @@ def test_scores_and_patches_of_another_label_are_refused(scored):
     other = build_patches(run.cohort_path, "COCCluster", 1)
     with pytest.raises(MissingStep, match="patches of another label: run notebooks/02_patches"):
         run.check_patches(other)
-    run.record("patches", {"column": "COCCluster", "positive": 1, "content": other.content})
+    run.record("patches", {"column": "COCCluster", "positive": 1, "fingerprint": other.fingerprint})
     with pytest.raises(MissingStep, match=r"another label \(COCCluster 2 instead of COCCluster 1\): run notebooks/04_"):
         run.scores()
 
@@ -166,8 +166,8 @@ def test_scores_and_patches_of_another_label_are_refused(scored):
     [
         ("training", {"profile": "paper"}, "another profile"),
         ("training", {"patches": "0" * 64}, "another patches"),
-        ("training", {"digest": "0" * 64}, "another cohort"),
-        ("patches", {"content": None}, "another patches"),
+        ("training", {"cohort": "0" * 64}, "another cohort"),
+        ("patches", {"fingerprint": None}, "another patches"),
     ],
 )
 def test_scores_of_something_else_are_refused(scored, section, changes, message):
@@ -208,4 +208,4 @@ def test_the_commit_is_that_of_the_projects_own_repository(tmp_path):
 def test_published_results_tell_one_story():
     """What the notebooks check in a run folder holds for the results that come with the course."""
     results = json.loads((project_root() / "figures" / "results.json").read_text(encoding="utf-8"))
-    assert results["cohort"]["digest"] == results["training"]["digest"]
+    assert results["cohort"]["fingerprint"] == results["training"]["cohort"]

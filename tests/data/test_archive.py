@@ -56,7 +56,7 @@ def test_other_spellings_are_read_and_are_the_same_cohort(tiny_cohort, zip_of, r
     for file in files:
         file.rename(file.with_name(rename(file.name)))
     renamed = open_cohort(zip_of(folder) if packed else folder)
-    assert renamed.digest == public.digest
+    assert renamed.fingerprint == public.fingerprint
     assert renamed.slices.equals(public.slices)
     assert np.array_equal(renamed.read(CASE, 6)[0], image)
 
@@ -96,13 +96,13 @@ def test_every_other_file_is_named(tiny_cohort, zip_of, name, packed):
 
 def test_what_systems_leave_and_documents_are_no_problem(tiny_cohort, zip_of):
     folder = tiny_cohort()
-    root, before = folder / "kaggle_3m", open_cohort(folder).digest
+    root, before = folder / "kaggle_3m", open_cohort(folder).fingerprint
     beside = ("README.md", "LICENSE", "TCGA-CDR-SupplementalTableS1.xlsx", "TCGA_GBM_LGG_Mutations_all.csv")
     hidden = (".DS_Store", "Thumbs.db", "desktop.ini", "__MACOSX/kaggle_3m/x_1.tif", ".git/x.tif", "@eaDir/x.png")
     for name in (*beside, *hidden, f"{CASE}/._{CASE}_6.tif", f"{CASE}/Thumbs.db", f"{CASE}/.ipynb_checkpoints/x.png"):
         put(root, name)
     for path in (folder, zip_of(folder)):
-        assert (verify(path).problems, open_cohort(path).digest) == ([], before)
+        assert (verify(path).problems, open_cohort(path).fingerprint) == ([], before)
 
 
 def test_a_hidden_copy_is_not_a_second_cohort(tiny_cohort):
@@ -123,10 +123,10 @@ def test_folders_without_slices_are_named(tiny_cohort):
 
 def test_links(tiny_cohort, tmp_path):
     folder = tiny_cohort()
-    root, before = folder / "kaggle_3m", open_cohort(folder).digest
+    root, before = folder / "kaggle_3m", open_cohort(folder).fingerprint
     shutil.move(root / CASE, tmp_path / CASE)
     (root / CASE).symlink_to(tmp_path / CASE)
-    assert open_cohort(folder).digest == before
+    assert open_cohort(folder).fingerprint == before
     loop, gone = root / CASE / "loop", root / CASE / "gone.tif"
     loop.symlink_to(root)
     assert problem(folder) == f"{CASE}/loop: a link to a folder that it lies in; remove it"
@@ -318,7 +318,7 @@ def repack(source: Path, rename=lambda name: name, **options) -> Path:
 def test_names_in_a_zip(tiny_cohort, rename):
     folder = tiny_cohort()
     path = repack(folder, rename)
-    assert open_cohort(path).digest == open_cohort(folder).digest
+    assert open_cohort(path).fingerprint == open_cohort(folder).fingerprint
     assert verify(path).problems == []
 
 
@@ -374,7 +374,7 @@ def test_advice_for_a_member_follows_the_cause(tiny_cohort, change, message, nam
 def test_damage_under_other_compressions(tiny_cohort, method):
     folder = tiny_cohort()
     path = repack(folder, compression=method)
-    assert open_cohort(path).digest == open_cohort(folder).digest
+    assert open_cohort(path).fingerprint == open_cohort(folder).fingerprint
     with zipfile.ZipFile(path) as packed:
         info = packed.getinfo(f"kaggle_3m/{FIRST}_6.tif")
     content = bytearray(path.read_bytes())

@@ -44,8 +44,8 @@ def cohort(tiny_cohort, tmp_path, monkeypatch):
     monkeypatch.setattr(verification, "MANIFEST", tmp_path / "manifest.csv")
     for constant, content in (("SURVIVAL", FOLLOW_UP.to_csv().encode()), ("MUTATIONS", GENES.encode())):
         source = getattr(clinical, constant)
-        says = clinical.content_digest(clinical._parse(source, content, tmp_path))
-        monkeypatch.setattr(clinical, constant, replace(source, says=says, url="http://127.0.0.1:9/"))
+        fingerprint = clinical.content_fingerprint(clinical._parse(source, content, tmp_path))
+        monkeypatch.setattr(clinical, constant, replace(source, fingerprint=fingerprint, url="http://127.0.0.1:9/"))
     return open_cohort(folder)
 
 
@@ -248,4 +248,4 @@ def test_real_tables_saved_again_are_accepted(real_archive, tmp_path, source):
     else:
         table = pd.read_csv(file).astype(str).replace({"MUTATED": "1", "NOT_MUTATED": "0"})
     for content in (table.to_csv(index=False, lineterminator="\r\n").encode(), table.to_csv(sep=";").encode("utf-16")):
-        assert clinical.content_digest(clinical._parse(source, content, file)) == source.says
+        assert clinical.content_fingerprint(clinical._parse(source, content, file)) == source.fingerprint

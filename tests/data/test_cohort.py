@@ -57,7 +57,7 @@ def test_open_cohort_gives_tables_and_pixels(tiny_cohort):
 def assert_same(one, other):
     pd.testing.assert_frame_equal(one.patients, other.patients)
     pd.testing.assert_frame_equal(one.slices, other.slices)
-    assert one.digest == other.digest
+    assert one.fingerprint == other.fingerprint
     for row in one.slices.itertuples():
         for a, b in zip(one.read(row.case, row.slice), other.read(row.case, row.slice)):
             assert np.array_equal(a, b)
@@ -112,15 +112,15 @@ def test_masks_of_zeros_and_ones(tiny_cohort):
 
 def test_digest_changes_with_labels_and_tumour_slices_only(tiny_cohort):
     folder = tiny_cohort()
-    before = open_cohort(folder).digest
+    before = open_cohort(folder).fingerprint
     for ending in (".tif", "_mask.tif"):
         (folder / "kaggle_3m" / f"{FIRST}_1{ending}").unlink()
-    assert open_cohort(folder).digest == before
+    assert open_cohort(folder).fingerprint == before
     rewrite(folder / "kaggle_3m" / "data.csv", "0002,2", "0002,1")
-    relabelled = open_cohort(folder).digest
+    relabelled = open_cohort(folder).fingerprint
     assert relabelled != before
     save(folder / "kaggle_3m" / f"{FIRST}_6.tif", np.zeros((64, 64, 3), np.uint8))
-    assert open_cohort(folder).digest not in (before, relabelled)
+    assert open_cohort(folder).fingerprint not in (before, relabelled)
 
 
 def test_labels(tiny_cohort):
