@@ -5,7 +5,7 @@ PY := .venv/bin/python
 YES := 1 y Y yes Yes YES true True TRUE on On ON
 NO := 0 n N no No NO false False FALSE off Off OFF
 ifneq ($(filter-out $(YES) $(NO),$(TRAIN))$(word 2,$(TRAIN)),)
-$(error TRAIN=$(TRAIN) is neither yes nor no: give 1 (train) or 0 (read the scores that come with the course))
+$(error TRAIN=$(TRAIN) is neither yes nor no: give 1 (train) or 0 (read precomputed scores))
 endif
 
 # The shell reads what was given from the environment, and make does not expand it: spaces, quotes and dollars survive.
@@ -39,7 +39,7 @@ help:
 	@echo 'PRETRAINING=auto  glioblastoma slices: a zip or folder, phantom, or auto (data/, else the weights of the course)'
 	@echo 'PROFILE=standard  how much is computed: smoke, standard or paper'
 	@echo 'OUT=runs/PROFILE  folder of the run'
-	@echo 'TRAIN=0           1 trains anew (half an hour to three hours), instead of reading the scores of the course'
+	@echo 'TRAIN=0           1 trains (half an hour to three hours) instead of reading precomputed scores'
 	@echo 'PYTHON=python3    the Python, 3.11 or newer, from which .venv is made'
 	@echo
 	@echo "For example: make figures DATA='my archive.zip' TRAIN=1"

@@ -58,12 +58,12 @@ def fit(data: Patches, sequences, variant: Variant, weights: Path | None, seed: 
     patient = data.table.patient
     out = (patient.map(assign_folds(data.labels, FOLDS, seed)) == fold).to_numpy()
     images, labels = data.sequences(sequences), data.table.label.to_numpy()
-    own = seed * 1000 + fold
-    network = models.create("compact", len(sequences), 1, own, weights and models.load_weights(weights))
+    seed_of_fit = seed * 1000 + fold
+    network = models.create("compact", len(sequences), 1, seed_of_fit, weights and models.load_weights(weights))
     network.blocks[: variant.frozen].requires_grad_(False)
     loss_weights = np.zeros((1, len(out)))
     loss_weights[0, ~out] = training.slice_weights(data.table[~out])
-    training.fit([network], images, labels, loss_weights, variant.training, [own])
+    training.fit([network], images, labels, loss_weights, variant.training, [seed_of_fit])
     logits = training.predict(network, images[out])[:, 0]
     return data.table[out].assign(score=logits).groupby("patient").score.mean().to_dict()
 
@@ -95,12 +95,12 @@ def main() -> None:
             scores = joblib.Parallel(joblib.cpu_count(only_physical_cores=True))(
                 joblib.delayed(fit)(data, sequences, variant, weights, *task) for task in tasks
             )
-            areas = []
+            aucs = []
             for seed in SEEDS:
-                pooled = {k: v for task, own in zip(tasks, scores) if task[0] == seed for k, v in own.items()}
-                areas.append(float(roc_auc_score(data.labels, [pooled[patient] for patient in data.labels.index])))
-            rows.append({"input": "+".join(sequences), "variant": name, "auc": areas, "patients": len(data.labels)})
-            print(f"{rows[-1]['input']}, {name}: {areas}", flush=True)
+                pooled = {k: v for task, part in zip(tasks, scores) if task[0] == seed for k, v in part.items()}
+                aucs.append(float(roc_auc_score(data.labels, [pooled[patient] for patient in data.labels.index])))
+            rows.append({"input": "+".join(sequences), "variant": name, "auc": aucs, "patients": len(data.labels)})
+            print(f"{rows[-1]['input']}, {name}: {aucs}", flush=True)
             write_atomically(
                 options.out, lambda path: path.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
             )

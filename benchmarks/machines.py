@@ -1,6 +1,6 @@
 """What may differ between machines, and by how much, beside what a mere change of seed does.
 
-Cross-validates the compact network from scratch under several conditions, each in a process of its own:
+Cross-validates the compact network from scratch under several conditions, each in a separate process:
 
     python benchmarks/machines.py --data PATH
 
@@ -81,12 +81,12 @@ def main() -> None:
     reference = found.pop("reference")
     rows = {
         name: {
-            "AUC": roc_auc_score(labels, own),
-            "AUC − reference": roc_auc_score(labels, own) - roc_auc_score(labels, reference),
-            "largest difference of a score": float(np.abs(own - reference).max()),
-            "rank correlation of the scores": float(stats.spearmanr(own, reference).statistic),
+            "AUC": roc_auc_score(labels, score),
+            "AUC − reference": roc_auc_score(labels, score) - roc_auc_score(labels, reference),
+            "largest difference of a score": float(np.abs(score - reference).max()),
+            "rank correlation of the scores": float(stats.spearmanr(score, reference).statistic),
         }
-        for name, own in found.items()
+        for name, score in found.items()
     }
     print(pd.DataFrame(rows).T.round(4).to_string())
     options.out.parent.mkdir(parents=True, exist_ok=True)

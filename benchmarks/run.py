@@ -1,8 +1,8 @@
 """Measure the course's speed: `make bench`, minutes on two cores.
 
 Every figure that matters is a ratio of two things measured in this run, turn by turn, and the median over the turns,
-because the speed of a shared machine changes from minute to minute. Each section has a process of its own, so that its
-peak memory is its own.
+because the speed of a shared machine changes from minute to minute. Each section runs in a separate process, so that
+its peak memory can be measured.
 """
 
 import argparse
@@ -251,7 +251,7 @@ SECTIONS = {"training": train, "archive": prepare, "drawing": draw, "growth": gr
 
 
 def run_section(name: str, path: Path) -> dict:
-    """One section in a process of its own."""
+    """One section in a separate process."""
     command = [sys.executable, __file__, "--data", str(path), "--section", name]
     start = time.perf_counter()
     # What the course is compared with runs on the CPU.
@@ -276,15 +276,15 @@ def lines(values: dict, indent: str = ""):
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", default="auto", help="the cohort, as for `python -m radiogen_utils run`")
+    parser.add_argument("--data", default="phantom", help="the cohort: a path, phantom (default), or auto")
     parser.add_argument("--out", type=Path, default=project_root() / "runs" / "bench.json", help="file of the results")
     parser.add_argument("--section", choices=SECTIONS, help="one section only, its result as one line of JSON")
     options = parser.parse_args()
     path = find_cohort(locate(options.data))
     if options.section:
         result = SECTIONS[options.section](path)
-        own, children = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-        result["peak memory, MiB"] = round(max(own, children) / (1024 if sys.platform == "linux" else 1024**2))
+        usage = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+        result["peak memory, MiB"] = round(max(usage) / (1024 if sys.platform == "linux" else 1024**2))
         print(json.dumps(result))
         return
     results = {"data": path.name, "cores": CORES, "torch": torch.__version__}

@@ -1,7 +1,7 @@
 """Cross-validate many networks: on the cores of this machine, on its GPU, or on a Dask cluster.
 
-A fit is one arm, repeat and fold. Fits are independent. Whoever carries them out returns scores; the process that asked
-writes them into the run folder as they come, so that an interrupted cross-validation continues with those missing.
+A fit is one arm, repeat and fold. Fits are independent. A worker returns scores; the process that asked for them writes
+them into the run folder as they come, so that an interrupted cross-validation continues with those missing.
 """
 
 import platform
@@ -25,12 +25,12 @@ from .support import CourseError, exclusive, fingerprint, progress, write_atomic
 from .training import Training
 
 FITS_AT_ONCE = 50
-"""Fits of the compact network that a GPU does at the same time; alone, one leaves it idle most of the time."""
+"""Fits of the compact network that a GPU does at the same time: a single one would leave it idle most of the time."""
 SCHEDULER_TIMEOUT = 30
 """Seconds to wait for a Dask scheduler's answer."""
 
 CODE = fingerprint(training.CODE, Path(__file__).read_bytes())
-"""Digest of the code that decides what a fit finds, as it was imported."""
+"""Fingerprint of the code that decides what a fit finds, as it was imported."""
 
 PREDICTION_COLUMNS = ["arm", "backbone", "repeat", "fold", "patient", "y_true", "score"]
 
@@ -45,7 +45,7 @@ class Arm:
 
     Attributes:
         initialisation: `scratch`, `natural` (ImageNet) or `gbm` (glioblastoma).
-        weights: file of the glioblastoma weights, for `gbm` alone.
+        weights: file of the glioblastoma weights, read for `gbm` alone.
         sequences: input channels.
     """
 
@@ -62,7 +62,7 @@ class Arm:
         return self.initialisation if sequences == "FLAIR" else f"{self.initialisation}-{sequences}"
 
     def initial(self) -> dict[str, np.ndarray] | None:
-        """Weights to start from, by layer; `None`: random ones."""
+        """Initial weights by layer; `None`: random ones."""
         if self.initialisation == "scratch":
             return None
         weights = models.natural_weights() if self.initialisation == "natural" else models.load_weights(self.weights)
@@ -102,7 +102,7 @@ class CrossValidation:
     Attributes:
         data: patches with their patients and labels.
         splits: (repeats, N) fold of each slice's patient.
-        initial: by arm and backbone, the weights to start from.
+        initial: initial weights by arm and backbone; `None`: random ones.
         seed: of the first repeat.
         code: fingerprint of the code that asked; a worker with other code refuses.
         fingerprint: of code, data and number of folds, for the keys of the fits.
@@ -117,15 +117,15 @@ class CrossValidation:
 
     def __post_init__(self):
         # Now and not when a key is first wanted: by then another thread may be pickling this object for the workers.
-        own = fingerprint(self.code, self.data.images.tobytes(), self.data.table.to_csv(), self.folds)
-        object.__setattr__(self, "fingerprint", own)
+        value = fingerprint(self.code, self.data.images.tobytes(), self.data.table.to_csv(), self.folds)
+        object.__setattr__(self, "fingerprint", value)
 
     @property
     def folds(self) -> int:
         return int(self.splits.max()) + 1
 
     def key(self, arm: Arm, repeat: int, fold: int) -> str:
-        """Digest of all that decides a fit: data, settings, starting weights, split, seed and code."""
+        """Fingerprint of all that decides a fit: data, settings, initial weights, split, seed and code."""
         initial = self.initial[arm.name, arm.backbone] or {}
         weights = [(name, values.tobytes()) for name, values in initial.items()]
         held_out = self.splits[repeat] == fold
@@ -165,8 +165,8 @@ class CrossValidation:
         networks = [models.create(arm.backbone, images.shape[1], 1, seed, state) for seed in seeds]
         held_out = np.stack([self.splits[repeat] == fold for repeat, fold in fits])
         weights = np.zeros(held_out.shape)
-        for own, out in zip(weights, held_out):
-            own[~out] = training.slice_weights(table[~out])
+        for row, out in zip(weights, held_out):
+            row[~out] = training.slice_weights(table[~out])
         # The same number of steps in every fit, so that fits can be trained together.
         steps = max(1, len(table) * (self.folds - 1) // self.folds // arm.training.batch_size)
         training.fit(networks, images, table.label.to_numpy(), weights, arm.training, seeds, steps)
@@ -174,17 +174,9 @@ class CrossValidation:
         for (repeat, fold), network, out in zip(fits, networks, held_out):
             test = table[out].assign(score=training.predict(network, images[out])[:, 0])
             scores = test.groupby("patient").score.mean()
-            results.append(
-                {
-                    "repeat": repeat,
-                    "fold": fold,
-                    "patient": scores.index.to_numpy(str),
-                    "score": scores.to_numpy(),
-                    "network": {k: v.cpu().numpy() for k, v in network.state_dict().items()}
-                    if _keeps_network(arm, repeat)
-                    else None,
-                }
-            )
+            result = {"repeat": repeat, "fold": fold, "patient": scores.index.to_numpy(str), "score": scores.to_numpy()}
+            state = {name: value.cpu().numpy() for name, value in network.state_dict().items()}
+            results.append(result | {"network": state if _keeps_network(arm, repeat) else None})
         seconds = (time.perf_counter() - start) / len(fits)
         return [result | {"seconds": seconds} for result in results]
 
@@ -215,7 +207,7 @@ def cross_validate(
 
     Raises:
         FolderInUse: another run writes into the folder.
-        SchedulerError: Dask is not installed, or nobody answers at that address.
+        SchedulerError: Dask is not installed, or no scheduler answers at that address.
     """
     patient = data.table.patient
     splits = [patient.map(split) for split in repeated_folds(data.labels, folds, repeats, seed)]
@@ -238,7 +230,7 @@ def cross_validate(
             _write(folder, cv, arm, result)
             tables.append(_read(folder, cv, arm, result["repeat"], result["fold"]))
     table = pd.concat(tables).assign(y_true=lambda rows: rows.patient.map(data.labels))
-    # As asked, not as finished: the table must not depend on who was faster.
+    # In the order of the arms, not in that in which the fits were finished.
     number = {(arm.name, arm.backbone): i for i, arm in enumerate(arms)}
     table["number"] = [number[pair] for pair in zip(table.arm, table.backbone)]
     return table.sort_values(["number", "repeat", "fold", "patient"], ignore_index=True)[PREDICTION_COLUMNS]
@@ -277,7 +269,7 @@ def _on_cluster(cv, tasks, scheduler):
             print(f"waiting for a worker; start one with: dask worker --nthreads 1 {scheduler}", flush=True)
             client.wait_for_workers(1)
         with warnings.catch_warnings():
-            # The cv is a task as well, so that the scheduler can make it anew when the workers that had it are gone.
+            # The data are a task as well, so that the scheduler can send them again when the workers that had them are gone.
             warnings.filterwarnings("ignore", "Sending large graph", UserWarning)
             data = client.submit(_same, cv, pure=False)
         try:
@@ -303,7 +295,7 @@ def connect(scheduler: str):
     """A client of a Dask scheduler.
 
     Raises:
-        SchedulerError: Dask is not installed, or nobody answers at that address.
+        SchedulerError: Dask is not installed, or no scheduler answers at that address.
     """
     try:
         from distributed import Client

@@ -12,7 +12,7 @@ CONFIDENCE = 0.95
 LEFT_OUT = ", institution left out"
 """End of an arm's name where the folds are the institutions."""
 FROZEN = "frozen "
-"""Start of an arm's name where a linear model reads the network as it is before any training on the labels."""
+"""Beginning of an arm's name for a linear probe of the network before any training on the labels."""
 
 
 def split_arm(arm: str) -> tuple[str, str]:
@@ -21,8 +21,8 @@ def split_arm(arm: str) -> tuple[str, str]:
     The article's sequence, which the name leaves out, is FLAIR; a simple model has its name and "".
     """
     name = arm.removeprefix(FROZEN).removesuffix(LEFT_OUT)
-    start, _, sequences = name.partition("-")
-    return (start, sequences or "FLAIR") if start in article.AUC else (name, "")
+    initialisation, _, sequences = name.partition("-")
+    return (initialisation, sequences or "FLAIR") if initialisation in article.AUC else (name, "")
 
 
 def _check(y_true, *scores) -> tuple[np.ndarray, ...]:
@@ -98,6 +98,8 @@ def auc_difference(y_true, score_a, score_b, n_resamples: int = 2000, seed: int 
 
 def _delong_covariance(y_true, *scores) -> np.ndarray:
     """Covariance of the AUCs of several scores on the same patients (DeLong et al., Biometrics 1988, equation 6)."""
+    if min(y_true.sum(), (~y_true).sum()) < 2:
+        raise ValueError("DeLong's variance needs at least two patients of each class")
     placements = [_placements(y_true, score) for score in scores]
     by_positive = np.atleast_2d(np.cov([matrix.mean(1) for matrix in placements]))
     by_negative = np.atleast_2d(np.cov([matrix.mean(0) for matrix in placements]))
@@ -110,8 +112,6 @@ def delong_ci(y_true, y_score) -> tuple[float, float, float]:
     Arguments, returns and errors as for `auc_ci`; moreover each class needs two patients.
     """
     y_true, y_score = _check(y_true, y_score)
-    if min(y_true.sum(), (~y_true).sum()) < 2:
-        raise ValueError("DeLong's variance needs at least two patients of each class")
     auc = float(roc_auc_score(y_true, y_score))
     half = stats.norm.ppf((1 + CONFIDENCE) / 2) * np.sqrt(_delong_covariance(y_true, y_score)[0, 0])
     return auc, float(max(auc - half, 0)), float(min(auc + half, 1))
@@ -123,8 +123,6 @@ def delong_test(y_true, score_a, score_b) -> float:
     1 where the two scores rank the patients alike. Arguments and errors as for `delong_ci`.
     """
     y_true, score_a, score_b = _check(y_true, score_a, score_b)
-    if min(y_true.sum(), (~y_true).sum()) < 2:
-        raise ValueError("DeLong's variance needs at least two patients of each class")
     covariance = _delong_covariance(y_true, score_a, score_b)
     variance = covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1]
     difference = roc_auc_score(y_true, score_a) - roc_auc_score(y_true, score_b)
@@ -166,16 +164,11 @@ def sensitivity_at(
     Returns:
         Sensitivity, low, high. Other arguments and errors as for `auc_ci`.
     """
-    y_true, y_score = _check(y_true, y_score)
     if not 0 <= specificity <= 1:
         raise ValueError(f"specificity {specificity} is not in [0, 1]")
-
-    def read(counts):
-        false, true, _ = roc_curve(y_true, y_score, sample_weight=counts, drop_intermediate=False)
-        return float(np.interp(1 - specificity, false, true))
-
-    resampled = [read(counts) for counts in _resample(y_true, n_resamples, seed)]
-    return read(None), *_percentiles(resampled)
+    low, high = roc_band(y_true, y_score, np.array([1 - specificity]), n_resamples, seed)
+    false, true, _ = roc_curve(y_true, y_score, drop_intermediate=False)
+    return float(np.interp(1 - specificity, false, true)), float(low[0]), float(high[0])
 
 
 def probabilities(log_odds, prevalence) -> np.ndarray:
@@ -201,10 +194,10 @@ def calibration(y_true, probability, bins: int = 5) -> pd.DataFrame:
     """
     y_true, probability = _check(y_true, probability)
     rows = []
-    for own in np.array_split(np.argsort(probability, kind="stable"), bins):
-        positives = int(y_true[own].sum())
-        interval = stats.binomtest(positives, len(own)).proportion_ci(CONFIDENCE, method="wilson")
-        rows.append((len(own), probability[own].mean(), positives / len(own), *interval))
+    for patients in np.array_split(np.argsort(probability, kind="stable"), bins):
+        n, positives = len(patients), int(y_true[patients].sum())
+        interval = stats.binomtest(positives, n).proportion_ci(CONFIDENCE, method="wilson")
+        rows.append((n, probability[patients].mean(), positives / n, *interval))
     return pd.DataFrame(rows, columns=["patients", "predicted", "observed", "low", "high"])
 
 
@@ -220,7 +213,7 @@ def permutation_p(observed: float, permuted) -> float:
 
 
 def smallest_p(permuted) -> float:
-    """The p value that `permutation_p` gives when no permutation does as well: what so many can show at best."""
+    """The p value that `permutation_p` gives when no permutation does as well: the smallest that so many can reach."""
     return permutation_p(np.inf, permuted)
 
 
@@ -247,11 +240,11 @@ def by_group(y_true, y_score, group) -> pd.DataFrame:
     group = np.asarray(group)
     rows, wins, pairs = {}, 0.0, 0
     for name in np.unique(group):
-        own, score = y_true[group == name], y_score[group == name]
-        enough = min(own.sum(), (~own).sum()) >= 2
-        auc, low, high = delong_ci(own, score) if enough else [np.nan] * 3
-        rows[name] = (len(own), own.sum(), auc, *([np.nan, np.nan] if auc in (0, 1) else [low, high]))
-        placements = _placements(own, score)
+        label, score = y_true[group == name], y_score[group == name]
+        enough = min(label.sum(), (~label).sum()) >= 2
+        auc, low, high = delong_ci(label, score) if enough else [np.nan] * 3
+        rows[name] = (len(label), label.sum(), auc, *([np.nan, np.nan] if auc in (0, 1) else [low, high]))
+        placements = _placements(label, score)
         wins, pairs = wins + placements.sum(), pairs + placements.size
     rows["within groups"] = (len(y_true), y_true.sum(), wins / pairs if pairs else np.nan, np.nan, np.nan)
     return pd.DataFrame.from_dict(rows, "index", columns=["patients", "positives", "auc", "low", "high"])
@@ -291,17 +284,18 @@ def over_repeats(predictions: pd.DataFrame) -> pd.DataFrame:
     table = auc_table(predictions)
     bounds = ["low", "high", "delong_low", "delong_high"]
     rows = []
-    for (arm, backbone), own in table.groupby(["arm", "backbone"], sort=False):
+    for (arm, backbone), repeats in table.groupby(["arm", "backbone"], sort=False):
         mean = mean_scores(predictions, arm, backbone)
-        area = float(roc_auc_score(mean.y_true, mean.score))
-        rows.append((arm, backbone, len(own), own.auc.mean(), own.auc.std(), *own[bounds].mean(), area))
+        ensemble = float(roc_auc_score(mean.y_true, mean.score))
+        auc = repeats.auc.mean(), repeats.auc.std()
+        rows.append((arm, backbone, len(repeats), *auc, *repeats[bounds].mean(), ensemble))
     return pd.DataFrame(rows, columns=["arm", "backbone", "repeats", "auc", "sd", *bounds, "ensemble"])
 
 
 def mean_scores(predictions: pd.DataFrame, arm: str, backbone: str) -> pd.DataFrame:
     """Mean of each patient's scores over the repeats of one arm, by patient; columns y_true, score."""
-    own = predictions.query("arm == @arm and backbone == @backbone")
-    return own.groupby("patient").agg(y_true=("y_true", "first"), score=("score", "mean"))
+    chosen = predictions.query("arm == @arm and backbone == @backbone")
+    return chosen.groupby("patient").agg(y_true=("y_true", "first"), score=("score", "mean"))
 
 
 def compare_arms(predictions: pd.DataFrame, first: tuple[str, str], second: tuple[str, str]) -> pd.DataFrame:

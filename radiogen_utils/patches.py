@@ -16,11 +16,11 @@ from .support import fingerprint, write_atomically
 
 _DECISIVE = [Path(archive.__file__).with_name(f"{name}.py") for name in ("archive", "cohort", "files", "scan", "table")]
 CODE = fingerprint(*(file.read_bytes() for file in (Path(__file__), *_DECISIVE)))
-"""Digest of the code that decides what a patch looks like, as it was imported."""
+"""Fingerprint of the code that decides what a patch looks like, as it was imported."""
 
 PATCH_SIZE = 80
 NETWORK_CEILING = 2.5
-"""Upper level for the networks, in multiples of the patient's own head: few tumours are brighter in any sequence."""
+"""Upper level for the networks, in multiples of the median of the patient's head: few tumours are brighter in any sequence."""
 FIGURE_PERCENTILES = (1, 97)
 """Levels of Figure 1. The published upper one lies at the 95th to 98th percentile of the FLAIR values."""
 
@@ -65,10 +65,10 @@ def _centre(mask) -> list[int]:
 def crop(image: np.ndarray, centre, size: int) -> np.ndarray:
     """Copy of rows and columns `[c - size // 2, c - size // 2 + size)` around `centre`; 0 beyond the image's border."""
     result = np.zeros((size, size, *image.shape[2:]), image.dtype)
-    starts = [c - size // 2 for c in centre]
-    source = tuple(slice(max(a, 0), max(min(a + size, n), 0)) for a, n in zip(starts, image.shape))
+    corner = [c - size // 2 for c in centre]
+    source = tuple(slice(max(a, 0), max(min(a + size, n), 0)) for a, n in zip(corner, image.shape))
     part = image[source]
-    target = tuple(slice(s.start - a, s.start - a + n) for s, a, n in zip(source, starts, part.shape))
+    target = tuple(slice(s.start - a, s.start - a + n) for s, a, n in zip(source, corner, part.shape))
     result[target] = part
     return result
 
@@ -81,7 +81,7 @@ def exceeds(mask: np.ndarray, size: int = PATCH_SIZE) -> bool:
 def head_window(values: np.ndarray) -> tuple[float, float]:
     """Levels for the networks: 0, and `NETWORK_CEILING` times the median of the patient's head.
 
-    It makes intensities multiples of what is usual in the patient's own head. A high percentile would not: where the
+    It makes intensities multiples of what is usual in the patient's head. A high percentile would not: where the
     skull is not removed it is set by fat, whose brightness says nothing about the brain's.
 
     Args:
@@ -111,9 +111,9 @@ def stretch(image: np.ndarray, window: tuple[float, float]) -> np.ndarray:
 
 def figure_patch(cohort: Cohort, case: str, number: int) -> np.ndarray:
     """One patch as in Figure 1: (80, 80) uint8, FLAIR × mask, stretched between the case's two levels."""
-    own = cohort.slices[(cohort.slices.case == case) & (cohort.slices.tumour_pixels > 0)]
+    slices = cohort.slices[(cohort.slices.case == case) & (cohort.slices.tumour_pixels > 0)]
     flair = SEQUENCES.index("FLAIR")
-    images = {n: cohort.read(case, n) for n in own.slice}
+    images = {n: cohort.read(case, n) for n in slices.slice}
     window = percentile_window(np.stack([image[..., flair] for image, _ in images.values()]))
     image, mask = images[number]
     return stretch(tumor_patch(image[..., flair], mask), window)
@@ -150,7 +150,7 @@ class Patches:
 
     @property
     def fingerprint(self) -> str:
-        """Digest of images and table: of what a network gets to see, whatever else lies in the archive."""
+        """Of images and table: of what a network gets to see, whatever else lies in the archive."""
         return fingerprint(self.images.tobytes(), self.table.to_csv(index=False))
 
     def institution_folds(self) -> pd.Series | None:
@@ -161,10 +161,10 @@ class Patches:
         return folds if both else None
 
     def permuted(self, seed: int) -> "Patches":
-        """The same patches with the patients' labels dealt out anew: a cohort in which the label means nothing."""
+        """The same patches with the labels permuted over the patients: a cohort in which the label means nothing."""
         labels = self.labels
-        dealt = pd.Series(np.random.default_rng(seed).permutation(labels.to_numpy()), labels.index)
-        return replace(self, table=self.table.assign(label=self.table.patient.map(dealt)))
+        permuted = pd.Series(np.random.default_rng(seed).permutation(labels.to_numpy()), labels.index)
+        return replace(self, table=self.table.assign(label=self.table.patient.map(permuted)))
 
     def save(self, path: Path, key: str = "") -> None:
         """Write everything into one `.npz` file; `key` tells `keep_patches` what it was made from."""

@@ -1,4 +1,4 @@
-"""Small helpers without a subject of their own: paths, progress, atomic writing, locks and digests."""
+"""Small helpers: paths, progress, atomic writing, locks and fingerprints."""
 
 import hashlib
 import os
@@ -15,7 +15,7 @@ BATCH_VARIABLE = "RADIOGEN_BATCH"
 """Environment variable that the command line sets: progress as plain lines instead of bars."""
 
 LOCK_TIMEOUT = 5
-"""Seconds that a run waits for a folder: one that was killed needs a moment to let go of it."""
+"""Seconds that a run waits for a folder: one that was killed needs a moment to release it."""
 
 
 class CourseError(Exception):
@@ -30,7 +30,7 @@ class FolderInUse(CourseError):
 
 
 def project_root() -> Path:
-    """Folder of the checkout, wherever Jupyter or Python was started."""
+    """Folder of the checkout, whatever the working directory."""
     return Path(__file__).resolve().parent.parent
 
 
@@ -89,7 +89,7 @@ def write_atomically(path: Path, write) -> None:
 
 @contextmanager
 def exclusive(folder: Path) -> Iterator[None]:
-    """Keep a folder, created when missing, to this process; the system gives it back however the process ends.
+    """Keep a folder, created when missing, to this process; it is released however the process ends.
 
     Raises:
         FolderInUse: another process has it, and still had it after `LOCK_TIMEOUT` seconds.

@@ -1,20 +1,20 @@
-"""The rules, fixed before any result, by which the course answers yes or no."""
+"""The rules, fixed before any result, by which the course reaches its verdicts."""
 
 from . import article
 
 MIN_REPEATS = 2
-"""Repeats of the cross-validation that a verdict needs: one is a single draw, which the next shuffle contradicts."""
+"""Repeats of the cross-validation that a verdict needs: another shuffle may contradict a single one."""
 ONE_REPEAT = "no verdict on one repeat"
 
 
 def is_article_task(cohort: dict, label: dict) -> bool:
-    """Whether a run asks the article's question about the article's cohort.
+    """Whether a run predicts the article's label in the article's cohort.
 
     Args:
         cohort, label: sections `cohort` and `patches` of results.json.
     """
-    published = cohort["status"] in ("complete", "partial") and not cohort["problems"]
-    return published and (label["column"], label["positive"]) == ("COCCluster", 2)
+    same_cohort = cohort["status"] in ("complete", "partial") and not cohort["problems"]
+    return same_cohort and (label["column"], label["positive"]) == ("COCCluster", 2)
 
 
 def reproduced(auc: float) -> bool:
@@ -23,15 +23,15 @@ def reproduced(auc: float) -> bool:
     return bool(round(abs(auc - article.AUC["gbm"][0]), 9) <= article.MARGIN)
 
 
-def reproduction(auc: float, repeats: int, published: bool) -> tuple[bool | None, str]:
+def reproduction(auc: float, repeats: int, article_task: bool) -> tuple[bool | None, str]:
     """The verdict on the article's AUC, and in words; `None` without one.
 
     Args:
         auc: mean of the glioblastoma arm's AUC over the repeats.
         repeats: how many there are.
-        published: `is_article_task` of the run.
+        article_task: `is_article_task` of the run.
     """
-    if not published:
+    if not article_task:
         return None, "no verdict, this is not the published cohort and label"
     if repeats < MIN_REPEATS:
         return None, ONE_REPEAT
@@ -51,7 +51,7 @@ def better(low: float, high: float, repeats: int) -> str:
 
 
 def beats_baseline(low: float, high: float, repeats: int) -> str:
-    """Whether a network ranks the patients better than the trees do, in words.
+    """Whether a network ranks the patients better than the baseline, the trees, in words.
 
     Args:
         low, high: interval of the AUC of the trees minus that of the network.

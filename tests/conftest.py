@@ -63,7 +63,7 @@ def tiny_cohort(tmp_path):
 
 @pytest.fixture
 def public_cohort(tiny_cohort, tmp_path, monkeypatch):
-    """A tiny cohort that stands for the public archive: the manifest is its own."""
+    """A tiny cohort that stands for the public archive: with a manifest of it."""
     from radiogen_utils.data import verification
 
     folder = tiny_cohort()

@@ -88,7 +88,7 @@ def test_shape_of_an_ellipse_in_two_pieces():
     mask = ellipse & (np.abs(x) > 1)
     image = np.full((128, 128, 3), 50, np.uint8)
     image[:5] = 0
-    whole, split = (baselines._features([(image, own)]) for own in (ellipse, mask))
+    whole, split = (baselines._features([(image, tumour)]) for tumour in (ellipse, mask))
     assert (whole["pieces"], split["pieces"]) == (1, 2)
     assert whole["major axis"] == pytest.approx(60, rel=0.03) and whole["minor axis"] == pytest.approx(20, rel=0.03)
     assert whole["eccentricity"] == pytest.approx(np.sqrt(8) / 3, rel=0.01)
@@ -131,8 +131,12 @@ def test_baselines_without_their_columns_are_left_out(tiny_cohort):
     names = [(b.name, b.model) for b in found]
     tables = {b.name: b.table for b in found}
     assert list(tables["volume and shape"]) == list(baselines.SHAPE)
-    own = tables["institution"]  # a column each, for their names have no order
-    assert list(own) == ["XX", "YY"] and own.idxmax(axis=1).eq(own.index.str[5:7]).all() and own.sum(axis=1).eq(1).all()
+    columns = tables["institution"]  # a column each, for their names have no order
+    assert (
+        list(columns) == ["XX", "YY"]
+        and columns.idxmax(axis=1).eq(columns.index.str[5:7]).all()
+        and columns.sum(axis=1).eq(1).all()
+    )
     assert ("age and grade", "logistic") not in names  # this table has no grade
     assert ("image features", "trees") in names and ("institution", "logistic") in names
 
@@ -220,12 +224,12 @@ def test_the_linear_model_equals_one_built_by_hand():
     table.iloc[::9, 1] = np.nan
     found = baselines.cross_validate([baselines.Baseline("x", "logistic", table)], labels, 5, 1, seed=2)
     chosen = set()
-    for _, own in found.groupby("fold"):
-        train = ~table.index.isin(own.patient)
-        expected, areas = by_hand(table[train], labels[train], table.loc[own.patient], seed=2)
+    for _, scores in found.groupby("fold"):
+        train = ~table.index.isin(scores.patient)
+        expected, areas = by_hand(table[train], labels[train], table.loc[scores.patient], seed=2)
         chosen.add(int(np.argmax(areas)))
         # The solver stops at a gradient of 1e-4.
-        np.testing.assert_allclose(own.score, expected, atol=0.01)
+        np.testing.assert_allclose(scores.score, expected, atol=0.01)
     assert len(chosen) > 1  # the penalty is chosen anew in each fold
 
 
@@ -295,8 +299,8 @@ def test_the_test_of_a_cluster_is_one_sided_on_the_mean_scores_and_corrected_for
     assert found.p["COCCluster", 2] == pytest.approx(1 / 495) and found.p["COCCluster", 1] == pytest.approx(1)
     assert len(found) == 5 and found.holm["COCCluster", 2] == pytest.approx(5 / 495)
     areas = evaluation.auc_table(given(None, (coc == 2).astype(int), 3, 2, 0))[["auc", "low", "high"]]
-    own = found.loc[("COCCluster", 2), ["auc", "low", "high"]]
-    assert own.tolist() == pytest.approx(areas.mean().tolist()) and own.auc < 1
+    row = found.loc[("COCCluster", 2), ["auc", "low", "high"]]
+    assert row.tolist() == pytest.approx(areas.mean().tolist()) and row.auc < 1
 
 
 @pytest.mark.slow
@@ -309,17 +313,17 @@ def test_the_real_cohort(real_cohort):
     assert roc_auc_score(labels, features["post-contrast relative"]) > 0.7
 
 
-def test_without_a_signal_the_permuted_aucs_lie_around_one_half_as_does_the_own():
-    """And with one, none of the deals comes near: their labels are not the true ones."""
+def test_with_permuted_labels_aucs_lie_around_one_half():
+    """And none comes near that of the true labels."""
     rng = np.random.default_rng(0)
     labels = pd.Series(np.arange(60) % 2, [f"P{i:02d}" for i in range(60)])
     table = pd.DataFrame({"signal": 1.5 * labels + rng.normal(size=60)}, labels.index)
-    dealt = [pd.Series(np.random.default_rng(i).permutation(labels), labels.index) for i in range(6)]
+    permuted = [pd.Series(np.random.default_rng(i).permutation(labels), labels.index) for i in range(6)]
     baseline = baselines.Baseline("x", "logistic", table)
-    areas = baselines.permutation_aucs(baseline, [labels, *dealt], folds=5, seed=0)
-    own = baselines.cross_validate([baseline], labels, 5, 1, seed=0)
-    assert areas[0] == pytest.approx(roc_auc_score(own.y_true, own.score), abs=1e-9) and areas[0] > 0.75
-    # One deal of 30 against 30 has a standard error of 0.075; three of the mean's, the bias of cross-validation apart.
+    areas = baselines.permutation_aucs(baseline, [labels, *permuted], folds=5, seed=0)
+    scores = baselines.cross_validate([baseline], labels, 5, 1, seed=0)
+    assert areas[0] == pytest.approx(roc_auc_score(scores.y_true, scores.score), abs=1e-9) and areas[0] > 0.75
+    # One permutation of 30 against 30 has a standard error of 0.075; three of the mean's, the bias of cross-validation apart.
     assert abs(areas[1:].mean() - 0.5) < 0.1 and areas[1:].max() < areas[0]
 
 
@@ -346,7 +350,7 @@ def test_a_linear_model_of_frozen_features_gives_the_mean_log_odds_of_the_slices
     assert probe.name == "frozen gbm" and list(probe.table.index) == list(data.labels.index)
 
 
-def test_random_weights_are_drawn_anew_for_each_repeat(tiny_cohort):
+def test_each_repeat_has_other_random_weights(tiny_cohort):
     data = build_patches(tiny_cohort())
     arm = Arm("scratch", "compact", PROFILES["smoke"].compact, sequences=("post-contrast",))
     probe = baselines.frozen(data, arm, repeats=2, seed=3)

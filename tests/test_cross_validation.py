@@ -46,7 +46,7 @@ def cohort(n_patients=40, n_slices=4, effect=0.0, identity=0.0, seed=0):
     images = images + 40 * effect * (labels[patient] - 0.5)[:, None, None, None] + 80 * identity * colour[patient]
     names = pd.Series([f"TCGA_XX_{i:04d}" for i in patient])
     table = pd.DataFrame({"patient": names, "case": names, "slice": np.arange(len(patient)), "label": labels[patient]})
-    return Patches(images.clip(0, 255).astype(np.uint8), np.ones((len(patient), SIZE, SIZE), bool), table, "digest")
+    return Patches(images.clip(0, 255).astype(np.uint8), np.ones((len(patient), SIZE, SIZE), bool), table, "cohort")
 
 
 def arm(**changes):
@@ -77,9 +77,9 @@ def test_cross_validation_covers_each_patient_once_a_repeat(tmp_path):
     assert list(table) == cross_validation.PREDICTION_COLUMNS
     assert table.groupby("repeat").patient.nunique().eq(40).all() and len(table) == 80
     assert table.y_true.equals(table.patient.map(data.labels))
-    for repeat, own in table.groupby("repeat"):  # shuffled anew
+    for repeat, rows in table.groupby("repeat"):  # shuffled anew
         split = cross_validation.assign_folds(data.labels, 2, seed=repeat)
-        assert own.set_index("patient").fold.sort_index().eq(split).all()
+        assert rows.set_index("patient").fold.sort_index().eq(split).all()
     assert roc_auc_score(table.y_true, table.score) > 0.9
 
 
@@ -104,8 +104,8 @@ def test_patient_score_is_the_mean_log_odds_of_its_slices(tmp_path):
     row = table.iloc[0]
     model = models.create("compact")
     model.load_state_dict(models.load_weights(tmp_path / f"scratch-compact-r0-f{row.fold}.safetensors"))
-    own = (data.table.patient == row.name).to_numpy()
-    logits = training.predict(model, data.sequences(("FLAIR",))[own])
+    of_patient = (data.table.patient == row.name).to_numpy()
+    logits = training.predict(model, data.sequences(("FLAIR",))[of_patient])
     assert row.score == pytest.approx(logits.mean(), abs=1e-3)
 
 
@@ -140,7 +140,7 @@ def test_a_fit_trains_on_the_other_folds_of_its_own_repeat(fitted):
     fits = list(np.ndindex(2, 4))
     cv.fit(arm(batch_size=4), fits)
     assert np.array_equal(fitted["targets"], data.table.label) and fitted["training"] == arm(batch_size=4).training
-    # As many batches of 4 as three quarters of the slices fill, in every fit, whoever is left out.
+    # As many batches of 4 as three quarters of the slices fill, in every fit, whichever patients are left out.
     assert fitted["steps"] == len(data.table) * 3 // 4 // 4
     for (repeat, fold), weights in zip(fits, fitted["weights"], strict=True):
         out = splits[repeat] == fold
@@ -173,9 +173,9 @@ def test_an_arm_starts_from_its_weights_and_a_new_head(fitted):
     cv = cross_validation.CrossValidation(data, splits_of(data, 2, seeds=(0,)), {(gbm.name, "compact"): start}, 0)
     cv.fit(gbm, [(0, 0), (0, 1)])
     for network in fitted["networks"]:
-        own = network.state_dict()
-        assert own["head.weight"].shape == (1, 128)
-        assert {name for name in own if np.array_equal(own[name], start[name])} == set(own) - {
+        state = network.state_dict()
+        assert state["head.weight"].shape == (1, 128)
+        assert {name for name in state if np.array_equal(state[name], start[name])} == set(state) - {
             "head.weight",
             "head.bias",
         }
@@ -197,9 +197,9 @@ def test_the_table_s_order_is_as_asked_and_not_as_finished(fitted, tmp_path, mon
     monkeypatch.setattr(cross_validation, "carry_out", lambda *arguments: reversed(list(carry_out(*arguments))))
     arms = [arm(), replace(arm(), sequences=("post-contrast",)), replace(arm(), sequences=SEQUENCES)][::-1]
     table = cross_validation.cross_validate(cohort(n_patients=8), arms, tmp_path, folds=2, repeats=2)
-    expected = [(own.name, repeat, fold) for own in arms for repeat in (0, 1) for fold in (0, 1)]
+    expected = [(each.name, repeat, fold) for each in arms for repeat in (0, 1) for fold in (0, 1)]
     assert list(dict.fromkeys(zip(table.arm, table.repeat, table.fold))) == expected
-    assert table.groupby(["arm", "repeat", "fold"]).patient.apply(lambda own: own.is_monotonic_increasing).all()
+    assert table.groupby(["arm", "repeat", "fold"]).patient.apply(lambda names: names.is_monotonic_increasing).all()
 
 
 def test_networks_are_kept_of_the_compact_backbone_s_first_repeat_alone(fitted):
@@ -284,7 +284,7 @@ def test_old_fits_are_not_mixed_with_other_settings_data_seeds_weights_or_code(t
     assert not np.allclose(changed.score, first.score)
 
 
-def test_a_key_changes_nothing_in_the_study_while_another_thread_sends_it_to_workers():
+def test_a_key_changes_nothing_in_the_cross_validation_while_another_thread_sends_it_to_workers():
     data = cohort(n_patients=8)
     cv = cross_validation.CrossValidation(data, np.zeros((1, len(data.table)), int), {("scratch", "compact"): None}, 0)
     before = list(vars(cv))
@@ -350,7 +350,7 @@ table.to_csv(Path({folder!r}) / "predictions.csv", index=False)
 
 
 def run(folder, kill_after=0) -> int:
-    """Exit status of the cross-validation of `SCRIPT`, on all cores, in a process group of its own."""
+    """Exit status of the cross-validation of `SCRIPT`, on all cores, in a separate process group."""
     code = SCRIPT.format(tests=str(Path(__file__).parent), folder=str(folder), kill_after=kill_after)
     return subprocess.run([sys.executable, "-c", code], start_new_session=True, timeout=300).returncode
 
@@ -445,7 +445,7 @@ def test_given_folds_are_the_same_in_every_repeat(tmp_path):
     data = cohort(n_patients=16, effect=1)
     folds = pd.Series(np.minimum(np.arange(16) // 4, 2), data.labels.index)
     table = cross_validation.cross_validate(data, [arm(epochs=1)], tmp_path, folds=folds, repeats=2)
-    for _, own in table.groupby("repeat"):
-        assert own.set_index("patient").fold.sort_index().eq(folds).all() and len(own) == 16
-    first, second = (own.set_index("patient").score.sort_index() for _, own in table.groupby("repeat"))
+    for _, rows in table.groupby("repeat"):
+        assert rows.set_index("patient").fold.sort_index().eq(folds).all() and len(rows) == 16
+    first, second = (rows.set_index("patient").score.sort_index() for _, rows in table.groupby("repeat"))
     assert not np.allclose(first, second)

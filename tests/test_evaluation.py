@@ -76,28 +76,14 @@ def test_delong_variance_equals_the_definition(scores):
     assert (low, high) == pytest.approx((area - 1.959964 * sd, area + 1.959964 * sd), abs=1e-6)
 
 
-def midranks(scores):
-    """Ranks from 1, ties sharing their mean."""
-    return np.array([(scores < own).sum() + ((scores == own).sum() + 1) / 2 for own in scores])
-
-
-def test_delong_s_test_equals_the_fast_algorithm(scores):
-    """Sun and Xu (IEEE Signal Processing Letters 2014;21:1389–1393) get the same from ranks, without any pair."""
+def test_delong_s_test_and_interval_equal_mlstatkit_s(scores):
+    """It computes them from ranks, without any pair (Sun and Xu, IEEE Signal Processing Letters 2014;21:1389–1393)."""
+    mlstatkit = pytest.importorskip("MLstatkit")
     y, a, b = scores
     for first, second in ((a, b), (b, a), (np.round(a), b), (a, np.round(a)), (a, np.round(b, 1))):
-        components = []
-        for score in (first, second):
-            positive, negative = score[y == 1], score[y == 0]
-            pooled = midranks(np.r_[positive, negative])
-            m, n = len(positive), len(negative)
-            v10 = (pooled[:m] - midranks(positive)) / n
-            v01 = 1 - (pooled[m:] - midranks(negative)) / m
-            components.append((pooled[:m].sum() / (m * n) - (m + 1) / (2 * n), v10, v01))
-        (auc_a, *a10_a01), (auc_b, *b10_b01) = components
-        differences = [own - other for own, other in zip(a10_a01, b10_b01)]
-        variance = sum(np.var(difference, ddof=1) / len(difference) for difference in differences)
-        p = 2 * stats.norm.sf(abs(auc_a - auc_b) / np.sqrt(variance))
+        _, p, interval, _, auc, *_ = mlstatkit.Delong_test(y, first, second)
         assert 1e-12 < p < 1 and evaluation.delong_test(y, first, second) == pytest.approx(p, rel=1e-9)
+        assert evaluation.delong_ci(y, first) == pytest.approx((auc, *interval), rel=1e-9)
 
 
 def test_delong_s_interval_ends_at_0_and_1():
@@ -151,7 +137,7 @@ def test_the_difference_s_interval_is_of_both_scores_in_the_same_resamples(score
     y, a, b = scores
     counts = evaluation._resample(y.astype(bool), 50, seed=3)
     drawn = [[np.repeat(values, c) for values in (y, a, b)] for c in counts]
-    expected = [roc_auc_score(own, first) - roc_auc_score(own, second) for own, first, second in drawn]
+    expected = [roc_auc_score(labels, first) - roc_auc_score(labels, second) for labels, first, second in drawn]
     _, low, high = evaluation.auc_difference(y, a, b, n_resamples=50, seed=3)
     assert (low, high) == pytest.approx(np.quantile(expected, [0.025, 0.975]))
 
@@ -228,11 +214,11 @@ def test_tables_by_arm(scores):
 def test_pairs_of_arms_over_the_repeats(scores):
     y, a, b = scores
     firsts = (a, -a, a + b)
-    table = pd.concat([predictions((y, own, b)).assign(repeat=repeat) for repeat, own in enumerate(firsts)])
+    table = pd.concat([predictions((y, first, b)).assign(repeat=repeat) for repeat, first in enumerate(firsts)])
     first, second, missing = ("gbm", "compact"), ("scratch", "compact"), ("natural", "compact")
     found = evaluation.compare_pairs(table, [(first, second), (first, missing)])
     assert list(found.index) == ["gbm, compact − scratch, compact"] and found.repeats.item() == 3
-    single = [(evaluation.auc_difference(y, own, b), evaluation.delong_test(y, own, b)) for own in firsts]
+    single = [(evaluation.auc_difference(y, first, b), evaluation.delong_test(y, first, b)) for first in firsts]
     expected = np.mean([difference for difference, _ in single], axis=0)
     assert found[["difference", "low", "high"]].iloc[0].to_numpy() == pytest.approx(expected)
     assert found.delong_p.item() == sorted(p for _, p in single)[1]
@@ -285,7 +271,7 @@ def test_the_sensitivity_s_interval_is_of_the_resamples_curves(scores):
     y, a, _ = scores
     found = evaluation.sensitivity_at(y, a, 0.9, n_resamples=40, seed=5)
     drawn = [(np.repeat(y, c), np.repeat(a, c)) for c in evaluation._resample(y.astype(bool), 40, seed=5)]
-    read = [np.interp(0.1, *roc_curve(*own, drop_intermediate=False)[:2]) for own in ((y, a), *drawn)]
+    read = [np.interp(0.1, *roc_curve(*pair, drop_intermediate=False)[:2]) for pair in ((y, a), *drawn)]
     assert found == pytest.approx((read[0], *np.quantile(read[1:], [0.025, 0.975])))
     assert found[1] < found[0] < found[2]
 
@@ -362,8 +348,8 @@ def test_auc_within_groups_ignores_differences_between_them():
     for labels, area in (([0, 0, 1, 1], 1), ([1, 1, 0, 0], 0)):
         apart = evaluation.by_group(labels, [1, 2, 3, 4], list("AAAA")).loc["A"]
         assert apart.auc == area and np.isnan(apart.low) and np.isnan(apart.high)
-    own = evaluation.by_group(y, score, group).loc["B", ["auc", "low", "high"]]
-    assert tuple(own) == evaluation.delong_ci(y[200:], score[200:])
+    row = evaluation.by_group(y, score, group).loc["B", ["auc", "low", "high"]]
+    assert tuple(row) == evaluation.delong_ci(y[200:], score[200:])
 
 
 def test_arm_names_are_taken_apart():
@@ -387,8 +373,8 @@ def test_over_repeats_by_hand():
             "y_true": y[i],
             "score": s,
         }
-        for repeat, own in scores.items()
-        for i, s in enumerate(own)
+        for repeat, of_repeat in scores.items()
+        for i, s in enumerate(of_repeat)
     ]
     found = evaluation.over_repeats(pd.DataFrame(rows)).iloc[0]
     assert found.repeats == 2 and found.auc == pytest.approx(0.75) and found.sd == pytest.approx(0.5 / np.sqrt(2))

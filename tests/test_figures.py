@@ -71,9 +71,9 @@ def test_the_curves_of_figure_2_are_those_of_the_first_repeat(predictions, panel
         "glioblastoma MRI, efficientnet_lite0": ("gbm", "efficientnet_lite0"),
     }
     for name, pair in curves.items():
-        own = evaluation.patient_scores(predictions, *pair)
-        area = evaluation.auc_ci(own.y_true, own.score)[0]
-        expected = roc_curve(own.y_true, own.score, drop_intermediate=False)[:2]
+        scores = evaluation.patient_scores(predictions, *pair)
+        area = evaluation.auc_ci(scores.y_true, scores.score)[0]
+        expected = roc_curve(scores.y_true, scores.score, drop_intermediate=False)[:2]
         np.testing.assert_array_equal(line(panels[0], f"{name}: {area:.3f}"), expected)
     published = line(panels[0], "published (glioblastoma MRI): 0.730")
     np.testing.assert_array_equal(published, article.ROC.T)
@@ -81,9 +81,9 @@ def test_the_curves_of_figure_2_are_those_of_the_first_repeat(predictions, panel
 
 
 def test_the_band_of_figure_2_is_of_the_main_curve(predictions, panels):
-    own = evaluation.patient_scores(predictions, *MAIN)
+    scores = evaluation.patient_scores(predictions, *MAIN)
     rates = np.linspace(0, 1, 101)
-    low, high = evaluation.roc_band(own.y_true, own.score, rates)
+    low, high = evaluation.roc_band(scores.y_true, scores.score, rates)
     (band,) = panels[0].collections
     drawn = {tuple(point) for point in band.get_paths()[0].vertices.round(9)}
     assert drawn == {tuple(point) for bound in (low, high) for point in np.c_[rates, bound].round(9)}
@@ -148,12 +148,12 @@ def test_heatmaps_share_one_scale_and_end_at_the_tumour():
     mask[20:60, 20:60] = True
     maps = [np.full((80, 80), value) for value in (0.2, 0.0)]
     maps[0][0, 0] = 5  # outside the tumour
-    rows = {"group": [(f"P{i}", np.zeros((80, 80), np.uint8), mask, own) for i, own in enumerate(maps)]}
+    rows = {"group": [(f"P{i}", np.zeros((80, 80), np.uint8), mask, heatmap) for i, heatmap in enumerate(maps)]}
     figure = figures.figure3(rows)
     shown = [axes.images[1] for axes in figure.axes if len(axes.images) == 2]
     assert [image.get_clim() for image in shown] == [(0, 0.2)] * 2
-    for image, own in zip(shown, maps):
-        assert np.array_equal(image.get_array().mask, ~mask) and np.array_equal(image.get_array().data, own)
+    for image, heatmap in zip(shown, maps):
+        assert np.array_equal(image.get_array().mask, ~mask) and np.array_equal(image.get_array().data, heatmap)
 
 
 def test_margins_of_the_trained_networks_stand_beside_the_control_s():

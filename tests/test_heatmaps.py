@@ -146,15 +146,15 @@ def test_margin_table_equals_its_definition_pixel_by_pixel():
     rng = np.random.default_rng(0)
     masks, attention = [disc(22, wave=4), disc(18)], rng.random((2, 80, 80)) ** 3
     contrasts, rhos = [], []
-    for mask, own in zip(masks, attention):
+    for mask, values in zip(masks, attention):
         band = heatmaps.margin_band(mask, heatmaps.MARGIN_WIDTH)
-        outer, inner = own[band].mean(), own[mask & ~band].mean()
+        outer, inner = values[band].mean(), values[mask & ~band].mean()
         contrasts.append((outer - inner) / (outer + inner))
         contour, irregularity = heatmaps.local_irregularity(mask, heatmaps.IRREGULARITY_RADIUS)
         tumour, around = np.argwhere(mask), []
         for pixel in np.argwhere(contour):
             near = tumour[np.hypot(*(tumour - pixel).T) <= heatmaps.MARGIN_WIDTH / 2]
-            around.append(own[tuple(near.T)].mean())
+            around.append(values[tuple(near.T)].mean())
         ranks = (stats.rankdata(values) for values in (irregularity[contour].round(12), around))
         rhos.append(np.corrcoef(*ranks)[0, 1])
     table = heatmaps.margin_table(one_patient(masks), attention)
@@ -189,9 +189,9 @@ def test_summary_of_a_shift_and_of_none():
     assert none["low"] < 0 < none["high"] and none["p"] > 0.9
     fold_of = pd.Series([0, 0, 1, 1, 2, 2, 0], list("abcdefg"))
     known = pd.Series([9.0, 1.0, np.nan, 2.0, 3.0, 4.0, 5.0], list("gacbdef"))  # patients in another order
-    own = heatmaps.summarise(known, fold_of)
+    summary = heatmaps.summarise(known, fold_of)
     in_order = heatmaps.summarise(known.dropna().sort_index(), fold_of.drop("c"))
-    assert own == in_order and own["p"] == stats.wilcoxon([2, 3, 4.5]).pvalue
+    assert summary == in_order and summary["p"] == stats.wilcoxon([2, 3, 4.5]).pvalue
     with pytest.raises(ValueError, match="too few"):
         heatmaps.summarise(pd.Series([1.0, 2.0, np.nan]), fold[:3])
 
@@ -260,5 +260,5 @@ def test_agreement_of_maps():
     other = rng.random((2, 80, 80))
     other[:, ~mask] = one[:, ~mask]  # outside the tumour they agree, which is of no interest
     other[0, mask] = one[0, mask]
-    own = stats.spearmanr(one[1, mask], other[1, mask]).statistic
-    assert heatmaps.agreement(data, one, other).item() == pytest.approx((1 + own) / 2)  # the mean of the slices
+    rho = stats.spearmanr(one[1, mask], other[1, mask]).statistic
+    assert heatmaps.agreement(data, one, other).item() == pytest.approx((1 + rho) / 2)  # the mean of the slices

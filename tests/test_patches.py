@@ -108,7 +108,7 @@ def test_head_window_is_relative_to_the_head_and_not_to_the_background():
 
 @pytest.mark.parametrize("value, high", [(0, 2.5), (40, 100.0)])
 def test_a_sequence_of_a_single_intensity_has_a_window(value, high):
-    """As in a cohort of one's own in which a missing sequence is blank."""
+    """As in another cohort, in which a missing sequence is blank."""
     assert patches.head_window(np.full((2, 8, 8), value, np.uint8)) == (0.0, high)
 
 
@@ -235,12 +235,12 @@ def test_the_published_slices_and_sizes_of_the_real_cohort(real_cohort):
     assert round(data.table.exceeds.mean(), 2) == 0.28
 
 
-def test_dealt_labels_are_of_patients_and_repeatable(tiny_cohort):
+def test_permuted_labels_are_of_patients_and_repeatable(tiny_cohort):
     data = patches.build_patches(tiny_cohort(n_patients=12))
-    dealt = data.permuted(1)
-    assert dealt.labels.sum() == data.labels.sum() and not dealt.labels.equals(data.labels)
-    assert dealt.table.groupby("patient").label.nunique().eq(1).all() and dealt.images is data.images
-    assert dealt.table.equals(data.permuted(1).table) and not dealt.table.equals(data.permuted(2).table)
+    permuted = data.permuted(1)
+    assert permuted.labels.sum() == data.labels.sum() and not permuted.labels.equals(data.labels)
+    assert permuted.table.groupby("patient").label.nunique().eq(1).all() and permuted.images is data.images
+    assert permuted.table.equals(data.permuted(1).table) and not permuted.table.equals(data.permuted(2).table)
 
 
 def test_the_fingerprint_is_of_what_a_network_sees(tiny_cohort):
@@ -254,7 +254,7 @@ def test_each_institution_is_a_fold_where_the_others_have_both_classes(tiny_coho
     data = patches.build_patches(tiny_cohort(n_patients=12))  # institutions XX and YY by turns
     folds = data.institution_folds()
     assert folds.groupby(folds.index.str.split("_").str[1]).nunique().eq(1).all() and set(folds) == {0, 1}
-    own = data.table.patient.str.contains("_XX_")
-    assert dataclasses.replace(data, table=data.table.assign(label=own.astype(int))).institution_folds() is None
+    positive = data.table.patient.str.contains("_XX_")
+    assert dataclasses.replace(data, table=data.table.assign(label=positive.astype(int))).institution_folds() is None
     alone = dataclasses.replace(data, table=data.table.assign(patient=data.table.patient.str.replace("YY", "XX")))
     assert alone.institution_folds() is None

@@ -100,7 +100,7 @@ def test_damage_in_a_zip_is_told_by_its_cause(folder, tmp_path):
 
 def test_decathlon_folder(tmp_path):
     root = tmp_path / "Task01_BrainTumour"
-    volume = np.full((240, 240, 155, 4), 300, np.int16)  # whoever reads another channel finds no background
+    volume = np.full((240, 240, 155, 4), 300, np.int16)  # reading another channel finds no background
     flair, t1gd = volume[..., 0], volume[..., 2]  # of FLAIR, T1w, T1gd and T2w
     t1gd[:] = 0
     t1gd[40:200, 60:180, :100] = 500  # brain up to slice 99
@@ -350,11 +350,11 @@ def test_the_record_of_a_pretraining_is_that_of_its_weights_on_the_cases_held_ou
     train, held_out = pretraining.split_cases([f"BRATS_{case:03d}" for case in range(10)], seed=1)
     assert (record["cases"], record["held_out_cases"]) == (8, 2)
     images, shares, _ = pretraining.composition_patches(varied, train, 3, 1)
-    own = models.create("compact", 1, 3, seed=1)
-    losses = list(training.fit_by_epoch([own], images, shares, np.ones((1, len(images))), settings, [1]))
+    again = models.create("compact", 1, 3, seed=1)
+    losses = list(training.fit_by_epoch([again], images, shares, np.ones((1, len(images))), settings, [1]))
     network = models.create("compact", 1, 3)
     network.load_state_dict(models.load_weights(tmp_path / "w.safetensors"))
-    assert torch.equal(network.head.weight, own.head.weight.cpu()) and record["patches"] == len(images)
+    assert torch.equal(network.head.weight, again.head.weight.cpu()) and record["patches"] == len(images)
     assert [epoch["training_loss"] for epoch in record["curve"]] == pytest.approx(np.concatenate(losses))
     assert len(losses) == 20 and losses[-1] < losses[0]
 

@@ -44,7 +44,7 @@ def test_progress_says_what_is_left(monkeypatch, capsys):
     assert capsys.readouterr().out == "fold 1/3: A, about 2 min left\nfold 2/3: B, about 60 s left\nfold 3/3: C\n"
 
 
-def test_digest_separates_its_parts():
+def test_a_fingerprint_separates_its_parts():
     assert support.fingerprint("ab", "c") != support.fingerprint("a", "bc")
     assert support.fingerprint(b"ab") == support.fingerprint(b"ab")
 

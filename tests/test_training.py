@@ -155,7 +155,7 @@ def test_every_step_is_that_of_adamw_under_one_cycle_worked_by_hand(small, rando
     images, labels, weights = small
     settings = Training(epochs=5, learning_rate=0.05, batch_size=16, weight_decay=0.3, random_curves=random_curves)
     model, generator = Recorder(), torch.Generator().manual_seed(3)
-    own = np.concatenate([values.detach().numpy().ravel() for values in model.head.parameters()]).astype(float)
+    head = np.concatenate([values.detach().numpy().ravel() for values in model.head.parameters()]).astype(float)
     moment, square, step, steps, expected = np.zeros(17), np.zeros(17), 0, 10, []
     for _ in range(5):
         # 39 images that are shown fill two batches; the rest of the round is left out.
@@ -164,20 +164,20 @@ def test_every_step_is_that_of_adamw_under_one_cycle_worked_by_hand(small, rando
         losses = []
         for rows in (slice(16), slice(16, 32)):
             batch, y, w = np.c_[x[rows], np.ones(16)], labels[order[rows]], weights[0, order[rows]]
-            logits = batch @ own
+            logits = batch @ head
             losses.append(np.mean(w * (np.logaddexp(0, logits) - y * logits)))
             gradient = (w * (expit(logits) - y)) @ batch / 16
             rate, decay = one_cycle(step, steps, 0.05)
             step += 1
             moment, square = decay * moment + (1 - decay) * gradient, 0.999 * square + 0.001 * gradient**2
-            own = own * (1 - rate * 0.3)
-            own -= rate * moment / (1 - decay**step) / (np.sqrt(square / (1 - 0.999**step)) + 1e-8)
+            head = head * (1 - rate * 0.3)
+            head -= rate * moment / (1 - decay**step) / (np.sqrt(square / (1 - 0.999**step)) + 1e-8)
         expected.append(np.mean(losses))
     found = list(training.fit_by_epoch([model], images, labels, weights, settings, [3]))
     # float32 against float64 in ten steps.
     np.testing.assert_allclose(np.concatenate(found), expected, rtol=1e-4)
     fitted = np.concatenate([values.detach().cpu().numpy().ravel() for values in model.head.parameters()])
-    np.testing.assert_allclose(fitted, own, atol=2e-4)
+    np.testing.assert_allclose(fitted, head, atol=2e-4)
 
 
 def test_the_loss_of_several_outputs_is_the_weighted_cross_entropy_of_shares(small):
@@ -269,8 +269,8 @@ def test_networks_trained_together_are_those_trained_alone(outputs, bf16):
     images, labels = bright_and_dark(96)
     targets = labels if outputs == 1 else np.eye(3, dtype=np.float32)[np.arange(96) % 3]
     weights = np.ones((3, 96))
-    for held_out, own in enumerate(weights):
-        own[held_out::3] = 0
+    for held_out, of_network in enumerate(weights):
+        of_network[held_out::3] = 0
     settings = Training(epochs=3, learning_rate=1e-3, batch_size=16, bf16=bf16)
 
     def networks():
@@ -279,8 +279,8 @@ def test_networks_trained_together_are_those_trained_alone(outputs, bf16):
     together, alone = networks(), networks()
     losses = np.stack(list(training.fit_by_epoch(together, images, targets, weights, settings, [5, 6, 7], steps=4)))
     for row, (model, seed) in enumerate(zip(alone, (5, 6, 7))):
-        own = list(training.fit_by_epoch([model], images, targets, weights[row : row + 1], settings, [seed], steps=4))
-        np.testing.assert_allclose(losses[:, row], np.concatenate(own), atol=0.01)
+        alone = list(training.fit_by_epoch([model], images, targets, weights[row : row + 1], settings, [seed], steps=4))
+        np.testing.assert_allclose(losses[:, row], np.concatenate(alone), atol=0.01)
     a, b = (np.stack([training.predict(model, images) for model in each]) for each in (together, alone))
     assert np.corrcoef(a.ravel(), b.ravel())[0, 1] > 0.995
     # The running statistics of the normalisation came along.

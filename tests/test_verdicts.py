@@ -1,4 +1,4 @@
-"""`verdicts`: what happens just at each bound, and that the published verdicts follow from the published numbers."""
+"""`verdicts`: what happens just at each bound, and that the committed verdicts follow from the committed numbers."""
 
 import json
 
@@ -10,7 +10,7 @@ from radiogen_utils.support import project_root
 
 
 @pytest.fixture(scope="module")
-def published():
+def committed():
     return json.loads((project_root() / "figures" / "results.json").read_text())
 
 
@@ -23,7 +23,7 @@ def test_reproduced_is_within_0_05_of_0_730_both_included(auc, expected):
 
 
 @pytest.mark.parametrize(
-    "auc, repeats, published, answer",
+    "auc, repeats, article_task, answer",
     [
         (0.78, 2, True, (True, "reproduced")),
         (0.79, 5, True, (False, "not reproduced")),
@@ -31,8 +31,8 @@ def test_reproduced_is_within_0_05_of_0_730_both_included(auc, expected):
         (0.73, 5, False, (None, "no verdict, this is not the published cohort and label")),
     ],
 )
-def test_the_verdict_needs_repeats_and_the_published_question(auc, repeats, published, answer):
-    assert verdicts.reproduction(auc, repeats, published) == answer
+def test_the_verdict_needs_repeats_and_the_article_s_task(auc, repeats, article_task, answer):
+    assert verdicts.reproduction(auc, repeats, article_task) == answer
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_one_arm_is_better_where_the_interval_says_so_and_not_on_one_repeat(low,
 
 
 def test_the_protocol_s_numbers():
-    """They were fixed before any result; whoever changes them changes the question."""
+    """They were fixed before any result; changing them changes the question."""
     assert article.MARGIN == 0.05
     assert article.AUC == {
         "gbm": (0.730, 0.605, 0.844),
@@ -83,7 +83,7 @@ def test_only_the_published_cohort_and_label_get_a_verdict(cohort, label, expect
     "low, high, answer",
     [(0.01, 0.2, "no, the trees"), (-0.2, -0.01, "yes, it"), (-0.1, 0.1, "not"), (0, 0.1, "not"), (-0.1, 0, "not")],
 )
-def test_an_interval_that_touches_0_decides_nothing_about_the_bar(low, high, answer):
+def test_an_interval_that_touches_0_decides_nothing_about_the_baseline(low, high, answer):
     assert verdicts.beats_baseline(low, high, 1) == "no verdict on one repeat"
     assert verdicts.beats_baseline(low, high, 2).startswith(answer)
 
@@ -108,12 +108,12 @@ ABOVE, BELOW, AROUND = (0.1, 0.3), (-0.3, -0.1), (-0.1, 0.1)
 def test_the_claim_on_the_margin_needs_trained_networks_to_show_it_and_to_exceed_untrained_ones(
     trained, learnt, answer
 ):
-    assert verdicts.at_the_margin(*(dict(zip(("low", "high"), own)) for own in (trained, learnt))) == answer
+    assert verdicts.at_the_margin(*(dict(zip(("low", "high"), interval)) for interval in (trained, learnt))) == answer
 
 
-def test_the_published_verdicts_follow_from_the_published_numbers(published):
-    roc, heatmaps = published["roc"], published["heatmaps"]
-    assert verdicts.is_article_task(published["cohort"], published["patches"])
+def test_the_committed_verdicts_follow_from_the_committed_numbers(committed):
+    roc, heatmaps = committed["roc"], committed["heatmaps"]
+    assert verdicts.is_article_task(committed["cohort"], committed["patches"])
     ours = next(row["auc"] for row in roc["summary"] if [row["arm"], row["backbone"]] == roc["main"])
     assert roc["reproduced"] is verdicts.reproduced(ours)
     assert roc["difference_from_paper"] == pytest.approx(ours - article.AUC["gbm"][0])
@@ -122,13 +122,13 @@ def test_the_published_verdicts_follow_from_the_published_numbers(published):
     found = {}
     for comparison, interval in against.items():
         first, second = (part.rsplit(", ", 1) for part in comparison.split(" − "))
-        start, sequences = evaluation.split_arm(second[0])
-        if first == ["image features", "trees"] and (start, second[1]) == ("gbm", "compact"):
+        initialisation, sequences = evaluation.split_arm(second[0])
+        if first == ["image features", "trees"] and (initialisation, second[1]) == ("gbm", "compact"):
             found[sequences] = verdicts.beats_baseline(*interval)
     assert roc["beats_baseline"] == found and len(found) == 3
     summaries = {(row["question"], row["method"], row["network"]): row for row in heatmaps["summaries"]}
-    for question, own in heatmaps["verdicts"].items():
-        for method, answer in own.items():
+    for question, by_method in heatmaps["verdicts"].items():
+        for method, answer in by_method.items():
             rows = (summaries[question, method, network] for network in ("trained", "trained − random"))
             assert answer == verdicts.at_the_margin(*rows)
     for row in roc["permutations"]:

@@ -14,14 +14,14 @@ from .settings import PROFILES
 EPILOG = """\
 examples:
   python -m radiogen_utils run                                   the public archive, downloaded when needed
-  python -m radiogen_utils run --data lgg-mri-segmentation.zip   an archive or folder of your own
+  python -m radiogen_utils run --data lgg-mri-segmentation.zip   your archive or folder
   python -m radiogen_utils run --data phantom --profile smoke    everything on synthetic data, in minutes
   python -m radiogen_utils run --only 05                         one notebook, on what a former run left
-  python -m radiogen_utils verify lgg-mri-segmentation.zip       check an archive against the published cohort
+  python -m radiogen_utils verify lgg-mri-segmentation.zip       check an archive against the public one
 
 A run leaves in its folder: notebooks/ (executed), figures/, predictions.csv (out-of-fold scores), results.json (every
-number, with commit, settings, versions and the cohort's fingerprint) and, once all notebooks are through, results.md. On the
-published cohort scores and networks that come with the course are read; --train computes them, and repeated, keeps the
+number, with commit, settings, versions and the cohort's fingerprint) and, once all notebooks are through, results.md.
+On the article's cohort precomputed scores and networks are read; --train computes them anew. A repeated run keeps the
 fits that are there.
 """
 
@@ -50,25 +50,29 @@ def _pair(text: str) -> tuple[str, str]:
 
 def parser() -> argparse.ArgumentParser:
     """The command line's grammar."""
-    main_parser = argparse.ArgumentParser(
-        prog="python -m radiogen_utils",
-        description="Deep radiogenomics of lower-grade gliomas: run the course, or verify its data.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    raw = {"epilog": EPILOG, "formatter_class": argparse.RawDescriptionHelpFormatter}
+    description = "Deep radiogenomics of lower-grade gliomas: run the course, or verify its data."
+    main_parser = argparse.ArgumentParser(prog="python -m radiogen_utils", description=description, **raw)
     commands = main_parser.add_subparsers(dest="command", required=True, metavar="{run,lab,verify}")
-    runner = commands.add_parser(
-        "run", help="execute the notebooks", epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    runner.set_defaults(call=run)
-    runner.add_argument(
+    _add_run_options(commands.add_parser("run", help="execute the notebooks", **raw))
+    lab_help = "open JupyterLab on working copies of the notebooks; options go to Jupyter"
+    commands.add_parser("lab", help=lab_help).set_defaults(call=open_lab)
+    verifier = commands.add_parser("verify", help="check a cohort against the public archive")
+    verifier.set_defaults(call=verify)
+    verifier.add_argument("path", metavar="PATH", help="folder or zip")
+    return main_parser
+
+
+def _add_run_options(command: argparse.ArgumentParser) -> None:
+    command.set_defaults(call=run)
+    command.add_argument(
         "--data",
         default="auto",
         metavar="auto|phantom|phantom-null|PATH",
         help="the cohort: a folder or zip; the synthetic phantom, or its variant without any effect; auto (default): an "
         "archive already downloaded, else the Kaggle download, else the phantom",
     )
-    runner.add_argument(
+    command.add_argument(
         "--pretraining",
         default="auto",
         metavar="auto|download|phantom|PATH",
@@ -76,12 +80,12 @@ def parser() -> argparse.ArgumentParser:
         "Task01_BrainTumour folder; download: fetch that (7.1 GB); auto (default): slices in data/, else the weights "
         "that come with the project",
     )
-    runner.add_argument(
+    command.add_argument(
         "--profile", default="standard", choices=PROFILES, help="how much to compute (default: standard)"
     )
-    runner.add_argument("--out", metavar="DIR", help="run folder (default: runs/PROFILE in the project)")
-    runner.add_argument("--only", nargs="+", metavar="NOTEBOOK", help="notebooks to run, by number (05) or name")
-    runner.add_argument(
+    command.add_argument("--out", metavar="DIR", help="run folder (default: runs/PROFILE in the project)")
+    command.add_argument("--only", nargs="+", metavar="NOTEBOOK", help="notebooks to run, by number (05) or name")
+    command.add_argument(
         "-p",
         "--parameter",
         type=_pair,
@@ -90,24 +94,16 @@ def parser() -> argparse.ArgumentParser:
         metavar="NAME=VALUE",
         help="set another parameter of the notebooks, e.g. column=RNASeqCluster",
     )
-    runner.add_argument(
+    command.add_argument(
         "--scheduler",
         default="",
         metavar="tcp://HOST:PORT",
         help="give the fits to the workers of this Dask scheduler (default: the cores or the GPU of this machine)",
     )
-    runner.add_argument(
-        "--train", action="store_true", help="train, even where scores for these settings come with the course"
+    command.add_argument("--train", action="store_true", help="train, even where precomputed scores match the settings")
+    command.add_argument(
+        "--publish", action="store_true", help="replace figures/ after a whole run in profile paper on the real cohort"
     )
-    runner.add_argument("--publish", action="store_true", help="refresh figures/ after a whole run on the real cohort")
-    opener = commands.add_parser(
-        "lab", help="open JupyterLab on working copies of the notebooks; options go to Jupyter"
-    )
-    opener.set_defaults(call=open_lab)
-    verifier = commands.add_parser("verify", help="check a cohort against the published one")
-    verifier.set_defaults(call=verify)
-    verifier.add_argument("path", metavar="PATH", help="folder or zip")
-    return main_parser
 
 
 def main(arguments: list[str] | None = None) -> None:

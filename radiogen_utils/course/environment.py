@@ -1,4 +1,4 @@
-"""The environment that the notebooks rely on, whatever the reader's own looks like."""
+"""The environment that the notebooks rely on, whatever the reader's looks like."""
 
 import os
 from pathlib import Path

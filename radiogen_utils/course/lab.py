@@ -47,13 +47,13 @@ def lab(options: list[str]) -> int:
     """
     root = project_root()
     outdated = copy_notebooks(root / COPIES)
-    print(f"working copies of the notebooks: {root / COPIES} (yours to change; the course stays as it is)")
+    print(f"working copies of the notebooks: {root / COPIES} (change them as you like; the course stays as it is)")
     for name in outdated:
         print(f"{name} has changed in the course since you began; delete your copy to get the new one")
     first = COPIES / next(iter(notebooks().values())).name
     command = [sys.executable, "-m", "jupyter", "lab", f"--ServerApp.root_dir={root}", *options, str(root / first)]
     environment = notebook_environment(root / COPIES / ".ipython", batch=False)
-    if os.name == "posix":  # in the place of this process, so that whoever ends it ends Jupyter
+    if os.name == "posix":  # in the place of this process, so that ending it ends Jupyter
         os.chdir(root)
         os.execve(command[0], command, environment)
     return subprocess.run(command, cwd=root, env=environment).returncode

@@ -1,29 +1,33 @@
-"""The results that come with the course, in `figures/`: a whole run in profile `paper` on the published cohort.
+"""The precomputed results, in `figures/`: a whole run in profile `paper` on the article's cohort.
 
-Who asks for the same settings on the same patches gets its scores and networks instead of training for hours.
+A run with the same settings on the same patches reads their scores and networks instead of training for hours.
 """
 
 import json
+import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pandas as pd
 
+from ..models import WEIGHTS
 from ..patches import Patches
 from ..support import project_root
+from .run_folder import RunFolder
 from .settings import Profile
 
 FOLDER = project_root() / "figures"
 NETWORKS = "networks"
 """Folder, in `FOLDER`, of the networks that notebook 6 looks into."""
 AT_LEAST = ("repeats", "permutations", "network_permutations")
+"""Settings of which the precomputed results may hold more than a run asks for."""
 NOT_COMPARED = (*AT_LEAST, "networks", "phantom_patients", "phantom_cases")
-"""Settings that say how much is computed, not what: who asks for less gets all that is there."""
+"""Settings that need not be equal: how much is computed, not what."""
 
 
 @dataclass(frozen=True)
 class Precomputed:
-    """What was found: scores as `cross_validation.cross_validate`, AUCs under dealt labels, and the commit they are of."""
+    """Scores as of `cross_validation.cross_validate`, AUCs under permuted labels, and the commit that computed them."""
 
     predictions: pd.DataFrame
     permutations: pd.DataFrame
@@ -31,7 +35,7 @@ class Precomputed:
 
 
 def matching(profile: Profile, data: Patches, pretraining: dict, folder: Path = FOLDER) -> Precomputed | None:
-    """The released results, all of them, if they were made with these settings from these patches; `None` if not.
+    """The precomputed results, all of them, if they were made with these settings from these patches; else `None`.
 
     All repeats come, however few were asked for: a reader should see the numbers that README reports.
 
@@ -43,24 +47,41 @@ def matching(profile: Profile, data: Patches, pretraining: dict, folder: Path = 
     """
     try:
         results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
-        released, asked = results["run"]["settings"], json.loads(json.dumps(asdict(profile)))
-        there, wanted = _repeats(released), _repeats(asked)
-        suits = (
+        there, wanted = results["run"]["settings"], json.loads(json.dumps(asdict(profile)))
+        repeats = _repeats(there)
+        matches = (
             results["training"]["patches"] == data.fingerprint
             and results["pretraining"]["records"]["compact"]["data"] == pretraining["data"]
-            and all(released[name] == value for name, value in asked.items() if name not in NOT_COMPARED)
-            and all(released[name] >= asked[name] for name in AT_LEAST)
-            and all(there.get(networks, 0) >= repeats for networks, repeats in wanted.items())
+            and all(there[name] == value for name, value in wanted.items() if name not in NOT_COMPARED)
+            and all(there[name] >= wanted[name] for name in AT_LEAST)
+            and all(repeats.get(networks, 0) >= n for networks, n in _repeats(wanted).items())
         )
-        predictions = pd.read_csv(folder / "predictions.csv")
-        permutations = pd.read_csv(folder / "permutations.csv")
+        tables = [pd.read_csv(folder / f"{name}.csv") for name in ("predictions", "permutations")]
     except (OSError, KeyError):
-        return None  # nothing there, or of a former version of the course
-    if not suits:
-        return None
-    return Precomputed(predictions, permutations, results["run"]["commit"])
+        return None  # nothing there, or of an earlier version of the course
+    return Precomputed(*tables, results["run"]["commit"]) if matches else None
 
 
 def _repeats(settings: dict) -> dict[tuple[str, str], int]:
     """Repeats by backbone and sequences."""
-    return {(own["backbone"], "+".join(own["sequences"])): own["repeats"] for own in settings["networks"]}
+    return {(row["backbone"], "+".join(row["sequences"])): row["repeats"] for row in settings["networks"]}
+
+
+def copy_weights(folder: Path) -> dict:
+    """Copy the glioblastoma weights that come with the course into a run folder; returns the record of their training.
+
+    They are of the compact network alone. Those of another backbone, which an earlier run may have left, are removed.
+    """
+    for file in folder.glob("*_gbm.*"):
+        file.unlink()
+    for name in ("compact_gbm.safetensors", "compact_gbm.json"):
+        shutil.copy(WEIGHTS / name, folder)
+    return json.loads((folder / "compact_gbm.json").read_text(encoding="utf-8"))
+
+
+def network_file(run: RunFolder, fold: int) -> Path:
+    """The compact network pretrained on glioblastoma of one fold, first repeat, whose scores the run folder holds."""
+    name = f"gbm-compact-r0-f{fold}.safetensors"
+    if run.results()["training"]["precomputed"]:
+        return FOLDER / NETWORKS / name
+    return run.require(f"fits/{name}", "04_transfer_learning")

@@ -1,4 +1,4 @@
-"""Write the report of a run, and copy a whole run on the published cohort to `figures/`."""
+"""Write the report of a run, and replace the precomputed results in `figures/` by a whole run on the article's cohort."""
 
 import json
 import shutil
@@ -23,26 +23,21 @@ def write_report(folder: Path) -> None:
 
 
 def why_not_publish(out: RunFolder, complete: bool) -> str | None:
-    """Why a run must not replace the published figures; `None` if nothing speaks against it."""
+    """Why a run must not replace the precomputed results; `None` if nothing speaks against it."""
     if not complete:
         return "only some notebooks were run"
     if out.profile_name != "paper":
-        return "only profile paper is published"
+        return "only a run in profile paper replaces it"
     results = out.results()
     if results["training"]["precomputed"]:
-        return "its scores were read from there; --train computes them"
-    cohort, label = results["cohort"], results["patches"]
-    if cohort["synthetic"] or results["pretraining"]["source"] == "phantom":
+        return "the scores were read from there; --train computes them"
+    if results["cohort"]["synthetic"] or results["pretraining"]["source"] == "phantom":
         return "the data are a synthetic phantom"
-    if cohort["status"] not in ("complete", "partial") or cohort["problems"]:
-        return "the data are not the published cohort, or not all of its tumour-bearing slices"
-    if (label["column"], label["positive"]) != ("COCCluster", 2):
-        return "the label is not the published one"
-    return None
+    return None if out.article_task else "the label or the cohort is not the article's, or slices are missing"
 
 
 def publish(out: RunFolder, complete: bool) -> None:
-    """Copy a whole run on real data to the published `figures/`, and newly trained weights to the package."""
+    """Copy a whole run on real data to `figures/`, and newly trained weights to the package."""
     reason = why_not_publish(out, complete)
     if reason:
         print(f"figures/ left as it is: {reason}")
@@ -70,4 +65,4 @@ def publish(out: RunFolder, complete: bool) -> None:
     readme.write_text(
         f"{before}{RESULTS_MARK[0]}\n{report.results_table(results)}{RESULTS_MARK[1]}{after}", encoding="utf-8"
     )
-    print(f"published: {target} and the table of README.md")
+    print(f"replaced: {target} and the table of README.md")

@@ -8,15 +8,16 @@ from ..evaluation import FROZEN, split_arm
 from ..figures import INPUTS, NAMES
 
 
-def table(rows: Iterable[dict], columns: dict[str, str | Callable[[dict], object]]) -> str:
+def table(rows: Iterable[dict], columns: Iterable[str | tuple[str, str | Callable[[dict], object]]]) -> str:
     """A Markdown table; numbers with three decimals, `None` and NaN as a dash.
 
     Args:
         rows: one dict a row.
-        columns: heading -> the key of a row, or a function of the row.
+        columns: the key of a row, or a heading with the key or a function of the row.
     """
-    lines = [columns, ["---"] * len(columns)]
-    lines += [[_cell(row[get] if isinstance(get, str) else get(row)) for get in columns.values()] for row in rows]
+    pairs = [(column, column) if isinstance(column, str) else column for column in columns]
+    lines = [[heading for heading, _ in pairs], ["---"] * len(pairs)]
+    lines += [[_cell(row[get] if isinstance(get, str) else get(row)) for _, get in pairs] for row in rows]
     return "".join("| " + " | ".join(line) + " |\n" for line in lines)
 
 
@@ -34,13 +35,13 @@ def _interval(row, low="low", high="high") -> str | None:
     return None if row[low] is None else f"{row[low]:.3f}{' to ' if row[low] < 0 else '–'}{row[high]:.3f}"
 
 
+def _count(name: str):
+    return name, lambda row: f"{row[name]:.0f}"  # which a table may have made a float
+
+
 def _signed(row, middle: str, decimals: int) -> str:
     number, low, high = (f"{row[name]:+.{decimals}f}" for name in (middle, "low", "high"))
     return f"{number} ({low} to {high})"
-
-
-def _model(row) -> str:
-    return _name(row["arm"], row["backbone"])
 
 
 def _name(arm: str, backbone: str) -> str:
@@ -57,18 +58,12 @@ def _names(text: str) -> str:
     return " − ".join(_name(*pair) if len(pair) == 2 else pair[0] for pair in pairs)
 
 
-_INTERVAL = {"95 % interval": _interval}
-_MODELS = {
-    "model": _model,
-    "repeats": "repeats",
-    "AUC": "auc",
-    "SD": "sd",
-    "bootstrap": _interval,
-    "DeLong": lambda row: _interval(row, "delong_low", "delong_high"),
-    "ensemble": "ensemble",
-}
-_DIFFERENCE = {"difference": "difference", **_INTERVAL, "p": lambda row: _p(row["delong_p"])}
-_COMPARISONS = {"first − second": lambda row: _names(row["comparison"]), "repeats": "repeats", **_DIFFERENCE}
+_MODEL = ("model", lambda row: _name(row["arm"], row["backbone"]))
+_INTERVAL = ("95 % interval", _interval)
+_DELONG = ("DeLong", lambda row: _interval(row, "delong_low", "delong_high"))
+_MODELS = (_MODEL, "repeats", ("AUC", "auc"), ("SD", "sd"), ("bootstrap", _interval), _DELONG, "ensemble")
+_DIFFERENCE = ("difference", _INTERVAL, ("p", lambda row: _p(row["delong_p"])))
+_COMPARISONS = (("first − second", lambda row: _names(row["comparison"])), "repeats", *_DIFFERENCE)
 
 
 def results_table(results: dict) -> str:
@@ -88,11 +83,11 @@ def results_table(results: dict) -> str:
                 inputs = INPUTS.get(sequences, sequences)
                 rows.append({"sequences": inputs, "initialisation": NAMES[initialisation], "paper": paper} | row)
     verdict = f"Glioblastoma arm of the compact network, FLAIR, against the paper: **{_verdict(roc)}**.\n"
-    parts = [table(rows, {name: name for name in rows[0]}), verdict]
+    parts = [table(rows, rows[0]), verdict]
     if simple := [
         {"model": f"{arm}, {model}", "AUC": text} for (arm, inputs, model), text in ours.items() if not inputs
     ]:
-        parts += ["Simple models in the same folds:\n", table(simple, {"model": "model", "AUC": "AUC"})]
+        parts += ["Simple models in the same folds:\n", table(simple, simple[0])]
     if answers := roc["beats_baseline"]:
         parts.append(
             "Does the compact network, pretrained on glioblastoma, beat the baseline, trees on image features?\n"
@@ -171,7 +166,7 @@ def report(results: dict, readme: str, ablation: list[dict]) -> str:
     parts = [
         *_head(results),
         "## The article's claims\n",
-        table(claims(results), {"claim": "claim", "found": "found", "verdict": "verdict"}),
+        table(claims(results), ("claim", "found", "verdict")),
         "## Paper against ours\n",
         results_table(results),
         *_models(results),
@@ -225,31 +220,27 @@ def _chance(permutations):
     if permutations:
         yield "## More than chance?\n"
         yield "The whole pipeline on permuted labels.\n"
-        columns = {"model": _model, "AUC, first repeat": "observed"}
-        columns["permutations"] = lambda row: f"{row['permutations']:.0f}"
-        columns |= {"mean AUC of these": "mean", "SD": "sd", "p": "p", "smallest possible p": "smallest_p"}
-        yield table(permutations, columns)
+        columns = [_MODEL, ("AUC, first repeat", "observed"), _count("permutations"), ("mean AUC of these", "mean")]
+        yield table(permutations, [*columns, ("SD", "sd"), "p", ("smallest possible p", "smallest_p")])
 
 
 def _single_scores(roc):
     yield "## Probabilities and sensitivity\n"
     yield "First repeat.\n"
-    scores = ("Brier score", "sensitivity at specificity 0.9")
-    columns = {"model": lambda row: _names(row["model"]), **{name: name for name in scores}, **_INTERVAL}
-    yield table(roc["operating"], columns)
+    model = ("model", lambda row: _names(row["model"]))
+    yield table(roc["operating"], [model, "Brier score", "sensitivity at specificity 0.9", _INTERVAL])
     yield f"Calibration of the network ({_name(*roc['main'])}), in bins of equally many patients:\n"
-    yield table(roc["calibration"], {name: name for name in ("patients", "predicted", "observed")} | _INTERVAL)
+    yield table(roc["calibration"], ["patients", "predicted", "observed", _INTERVAL])
 
 
 def _institutions(roc):
     yield "## Institutions\n"
     yield f"AUC of {_name(*roc['main'])}, first repeat, within each; DeLong's interval where it exists.\n"
-    columns = {"institution": "institution", "patients": "patients", "positive": "positives", "AUC": "auc"}
-    yield table(roc["institutions"], columns | _INTERVAL)
+    yield table(roc["institutions"], ["institution", "patients", ("positive", "positives"), ("AUC", "auc"), _INTERVAL])
     if roc["institution_left_out"]:
-        yield ("Leave-one-institution-out, one repeat; `within` compares patients of the same institution only:\n")
-        columns = {name: name for name in ("random folds, mean", "institution left out")}
-        yield table(roc["institution_left_out"], {"model": _model, **columns, **_INTERVAL, "within": "within"})
+        yield "Leave-one-institution-out, one repeat; `within` compares patients of the same institution only:\n"
+        columns = [_MODEL, "random folds, mean", "institution left out", _INTERVAL, "within"]
+        yield table(roc["institution_left_out"], columns)
 
 
 def _margin(heatmaps):
@@ -258,9 +249,8 @@ def _margin(heatmaps):
         "One number a patient; the median over the patients. Its 95 % bootstrap interval draws whole folds, whose "
         "patients share a network; Wilcoxon's p is of the folds' medians.\n"
     )
-    columns = {name: name for name in ("question", "method", "network")}
-    columns |= {"patients": lambda row: f"{row['patients']:.0f}", "median": "median"}
-    yield table(heatmaps["summaries"], columns | _INTERVAL | {"p": lambda row: _p(row["p"])})
+    p = ("p", lambda row: _p(row["p"]))
+    yield table(heatmaps["summaries"], ["question", "method", "network", _count("patients"), "median", _INTERVAL, p])
     row = heatmaps["agreement"]
     yield (
         f"Grad-CAM and occlusion of the same network agree with a median ρ of {row['median']:.2f} "
@@ -270,17 +260,20 @@ def _margin(heatmaps):
 
 def _simple_models(clusterings):
     yield "## What the simple models rely on\n"
-    yield "Trees on groups of the image features. FLAIR patches show FLAIR and shape, but for volume and number of slices.\n"
-    yield table(clusterings["features"], {"features": "arm", "AUC": "auc"} | _INTERVAL)
+    yield (
+        "Trees on groups of the image features. FLAIR patches show FLAIR and shape, but for volume and number of "
+        "slices.\n"
+    )
+    yield table(clusterings["features"], [("features", "arm"), ("AUC", "auc"), _INTERVAL])
     if against := clusterings.get("against_networks"):
         yield "The same trees against the compact network pretrained on glioblastoma, paired:\n"
-        yield table(against, {"first − second": "comparison"} | _DIFFERENCE)
+        yield table(against, [("first − second", "comparison"), *_DIFFERENCE])
     yield "## All clusterings\n"
     yield "Every cluster against the rest by trees on simple image features; p after Holm's correction.\n"
-    columns = {"cluster": lambda row: f"{row['clustering'].removesuffix('Cluster')} {row['cluster']}"}
-    columns |= {"patients": "patients", "positive": "positives", "AUC": "auc"} | _INTERVAL
-    columns["p, corrected"] = lambda row: _p(row["holm"])
-    yield table(sorted(clusterings["rows"], key=lambda row: -row["auc"]), columns)
+    cluster = ("cluster", lambda row: f"{row['clustering'].removesuffix('Cluster')} {row['cluster']}")
+    columns = [cluster, "patients", ("positive", "positives"), ("AUC", "auc"), _INTERVAL]
+    p = ("p, corrected", lambda row: _p(row["holm"]))
+    yield table(sorted(clusterings["rows"], key=lambda row: -row["auc"]), [*columns, p])
 
 
 def _ablation(rows):
@@ -290,9 +283,9 @@ def _ablation(rows):
             f"Compact network, five-fold cross-validation of {rows[0]['patients']} patients, two seeds "
             "(benchmarks/ablation.py). Not nested, see the deviations.\n"
         )
-        columns = {"sequence": "input", "variant": "variant", "AUC": lambda row: sum(row["auc"]) / len(row["auc"])}
-        columns["each seed"] = lambda row: ", ".join(f"{auc:.3f}" for auc in row["auc"])
-        yield table(rows, columns)
+        mean = ("AUC", lambda row: sum(row["auc"]) / len(row["auc"]))
+        seeds = ("each seed", lambda row: ", ".join(f"{auc:.3f}" for auc in row["auc"]))
+        yield table(rows, [("sequence", "input"), "variant", mean, seeds])
 
 
 def section(text: str, name: str) -> str:

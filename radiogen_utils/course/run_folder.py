@@ -4,14 +4,18 @@ import importlib.metadata
 import json
 import subprocess
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
 
-from ..data.cohort import Cohort
-from ..data.download import Unreachable, find_cohort, find_real_cohort, phantom_notice
+from ..data.cohort import Cohort, open_cohort
+from ..data.download import Unreachable, find_cohort, phantom_notice
+from ..data.verification import Verification
 from ..patches import Patches
+from ..pretraining import find_slices
 from ..support import CourseError, project_root, write_atomically
+from ..verdicts import is_article_task
 from .settings import PROFILES, QUICK, Profile
 
 
@@ -22,12 +26,12 @@ class MissingStep(CourseError):
 class RunFolder:
     """The folder in which one pass through the notebooks leaves its files.
 
-    Where no real cohort can be had and the phantom stands in, the profile is the quick one: training for an hour on
-    synthetic data is of no use to anybody.
+    Where no real cohort can be had and the phantom stands in, the profile is the quick one: nobody needs an hour of
+    training on synthetic data.
 
     Args:
         out: the folder, created when missing. A relative path is taken from the project's root, so that a
-            notebook finds the same folder wherever Jupyter was started (papermill issue #316).
+            notebook finds the same folder whatever its working directory (papermill issue #316).
         profile: name of one of `PROFILES`.
 
     Attributes:
@@ -58,8 +62,8 @@ class RunFolder:
         """The cohort of this run, as folder or zip.
 
         Args:
-            data: "auto": the cohort that this folder already has, else as `download.find_real_cohort`, else, with a
-                printed notice, the phantom, which makes the profile quick. Anything else: as `download.find_cohort`.
+            data: as for `download.find_cohort`; but "auto" takes the cohort that this folder already has first and,
+                where there is no real one, with a printed notice, the phantom, which makes the profile quick.
 
         Raises:
             CohortError: it cannot be found; or the real cohort that this folder has results of is gone.
@@ -79,7 +83,7 @@ class RunFolder:
                 )
             return path
         try:
-            path = find_real_cohort()
+            path = find_cohort()
             self.profile_name = self._asked
             return path
         except Unreachable as reason:
@@ -149,27 +153,51 @@ class RunFolder:
         patches = self.results()["patches"]
         return f"{patches['column']} {patches['positive']}"
 
-    def check_cohort(self, fingerprint: str) -> None:
-        """Refuse what was made from another cohort than the one that notebook 1 looked at last.
+    def open_cohort(self) -> Cohort:
+        """The cohort that notebook 1 opened.
 
         Raises:
-            MissingStep: the fingerprints differ.
+            MissingStep: notebook 1 did not run, or on another cohort.
         """
+        cohort = open_cohort(self.cohort_path)
+        self._check_cohort(cohort.fingerprint)
+        return cohort
+
+    def patches(self) -> Patches:
+        """The patches that notebook 2 left.
+
+        Raises:
+            MissingStep: they are not there, or of another cohort or label than the run folder's.
+        """
+        data = Patches.load(self.require("patches.npz", "02_patches"))
+        self._check_cohort(data.cohort_fingerprint)
+        if data.fingerprint != self.results()["patches"].get("fingerprint"):
+            raise MissingStep(f"{self.folder} holds patches of another label: run notebooks/02_patches.ipynb again")
+        return data
+
+    def _check_cohort(self, fingerprint: str) -> None:
         if fingerprint != self.results()["cohort"]["fingerprint"]:
             raise MissingStep(
                 f"{self.folder} holds files of another cohort than notebook 1 found last: run the notebooks from "
                 "notebooks/02_patches.ipynb on, or choose another `out`"
             )
 
-    def check_patches(self, data: Patches) -> None:
-        """Refuse patches of another cohort or label than the run folder's.
+    def find_slices(self, where: str) -> tuple[Path | None, str]:
+        """The glioblastoma slices, as `pretraining.find_slices`, and their source.
 
-        Raises:
-            MissingStep: they are.
+        With `auto`, a phantom cohort goes with phantom slices.
+
+        Returns:
+            The path, or `None` for the weights that come with the course; "phantom", "slices" or "shipped weights".
         """
-        self.check_cohort(data.cohort_fingerprint)
-        if data.fingerprint != self.results()["patches"].get("fingerprint"):
-            raise MissingStep(f"{self.folder} holds patches of another label: run notebooks/02_patches.ipynb again")
+        if where == "phantom" or (where == "auto" and self.synthetic):
+            return find_slices("phantom", self.profile.phantom_cases, self.profile.seed), "phantom"
+        path = find_slices(where)
+        return path, "slices" if path else "shipped weights"
+
+    def forget_scores(self) -> None:
+        """Remove the scores of an earlier run, which must never be read with the networks of this one."""
+        (self.folder / "predictions.csv").unlink(missing_ok=True)
 
     def scores(self) -> tuple[pd.DataFrame, pd.DataFrame]:
         """What notebook 4 left: predictions.csv and permutations.csv, as tables.
@@ -181,7 +209,7 @@ class RunFolder:
         predictions, permutations = (pd.read_csv(self.require(f"{name}.csv", "04_transfer_learning")) for name in names)
         results = self.results()
         made = results["training"]
-        self.check_cohort(made["cohort"])
+        self._check_cohort(made["cohort"])
         here = {"label": self.label, "profile": self.profile_name, "patches": results["patches"].get("fingerprint")}
         for what, now in here.items():
             if made.get(what) != now:
@@ -195,11 +223,43 @@ class RunFolder:
         """Contents of results.json, empty before the first `record`."""
         return self._read("results.json")
 
+    @property
+    def article_task(self) -> bool:
+        """Whether this run predicts the article's label in the article's cohort."""
+        results = self.results()
+        return is_article_task(results["cohort"], results["patches"])
+
     def record(self, section: str, values: dict) -> None:
-        """Replace one section of results.json; `values` are plain numbers, texts, lists and dicts."""
+        """Replace one section of results.json.
+
+        Args:
+            values: numbers, texts, lists, dicts, arrays, Series (as dicts) and tables (as lists of rows, a named index
+                being a column).
+        """
         # JSON has no NaN; an absent number is null.
         values = json.loads(json.dumps(values, default=_plain), parse_constant=lambda _: None)
         self._write("results.json", self.results() | {"run": self._provenance(), section: values})
+
+    def record_cohort(self, cohort: Cohort, verification: Verification, **found) -> None:
+        """Record what notebook 1 found: what the cohort is, and `found`."""
+        values = {
+            "archive": cohort.path.name,
+            "status": verification.status,
+            "problems": len(verification.problems),
+            "synthetic": cohort.synthetic,
+            "stand_in": self.stand_in,
+            "fingerprint": cohort.fingerprint,
+            "patients": len(cohort.patients),
+            "tumour_slices": int((cohort.slices.tumour_pixels > 0).sum()),
+        }
+        self.record("cohort", values | found)
+
+    def record_scores(self, data: Patches, predictions: pd.DataFrame, permutations: pd.DataFrame, **found) -> None:
+        """Leave predictions.csv and permutations.csv, and record what they were made from, and `found`."""
+        for name, table in (("predictions", predictions), ("permutations", permutations)):
+            write_atomically(self.folder / f"{name}.csv", partial(table.to_csv, index=False))
+        made_from = {"cohort": data.cohort_fingerprint, "patches": data.fingerprint, "label": self.label}
+        self.record("training", made_from | {"profile": self.profile_name} | found)
 
     def _source(self) -> dict:
         """Contents of cohort.json: path, synthetic, and whether it stands in for a cohort that could not be had."""
@@ -245,5 +305,7 @@ def commit(folder: Path) -> str | None:
 
 
 def _plain(value):
-    """NumPy scalars and arrays as JSON values."""
-    return value.tolist()
+    """What JSON lacks as what it has."""
+    if isinstance(value, pd.DataFrame):
+        return (value if value.index.names == [None] else value.reset_index()).to_dict("records")
+    return value.to_dict() if isinstance(value, pd.Series) else value.tolist()

@@ -5,9 +5,8 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
+from unittest.mock import patch
 
 from ..cross_validation import connect
 from ..pretraining import find_slices
@@ -59,12 +58,12 @@ def check_parameters(given: dict[str, str], declared: dict[Path, set[str]]) -> N
     """Refuse parameters that no chosen notebook declares; papermill itself only warns (papermill issue #818).
 
     Raises:
-        UsageError: an unknown parameter, or one that has an option of its own.
+        UsageError: an unknown parameter, or one that an option sets.
     """
-    own = {*OPTIONS, "profile", "out"}
-    valid = set().union(*declared.values()) - own
-    for name in set(given) & own:
-        raise UsageError(f"parameter {name} has an option of its own: --{name}")
+    options = {*OPTIONS, "profile", "out"}
+    valid = set().union(*declared.values()) - options
+    for name in set(given) & options:
+        raise UsageError(f"parameter {name} is set by the option --{name}")
     unknown = sorted(set(given) - valid)
     if unknown:
         raise UsageError(f"unknown parameter {unknown[0]}; the chosen notebooks have {', '.join(sorted(valid))}")
@@ -99,7 +98,7 @@ def run(options: argparse.Namespace) -> None:
 
 
 def run_in(out: RunFolder, paths: list[Path], declared: dict[Path, set[str]], options: argparse.Namespace) -> None:
-    """Execute the chosen notebooks into a folder that nobody else writes to."""
+    """Execute the chosen notebooks into a folder that no other run writes to."""
     # Wrong input is told here, before any kernel starts.
     values = {"pretraining": locate(options.pretraining), "scheduler": options.scheduler, "train": options.train}
     if values["pretraining"] == "download":
@@ -114,11 +113,13 @@ def run_in(out: RunFolder, paths: list[Path], declared: dict[Path, set[str]], op
     seconds = expected_seconds(out, paths, options)
     announce(out, values, seconds)
     start = time.monotonic()
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as ipython, environment(Path(ipython)):
+    with (
+        tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as ipython,
+        patch.dict(os.environ, notebook_environment(Path(ipython), batch=True), clear=True),
+    ):
         for number, path in enumerate(paths):
             print(f"[{number + 1}/{len(paths)}] {path.stem} …", flush=True)
-            own = {name: value for name, value in values.items() if name in declared[path]}
-            took = execute(path, out, own)
+            took = execute(path, out, {name: value for name, value in values.items() if name in declared[path]})
             left = sum(seconds[number + 1 :])
             rest = f"; {duration(left)} left" if left else ""
             print(f"[{number + 1}/{len(paths)}] {path.stem}: {took:.0f} s{rest}", flush=True)
@@ -147,19 +148,6 @@ def announce(out: RunFolder, values: dict[str, object], seconds: list[int]) -> N
     print("           (may be interrupted: the same command goes on from there)\n", flush=True)
 
 
-@contextmanager
-def environment(ipython: Path) -> Iterator[None]:
-    """Give the kernels that start meanwhile the environment that the notebooks rely on."""
-    before, variables = dict(os.environ), notebook_environment(ipython, batch=True)
-    os.environ.clear()
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
-
-
 def execute(path: Path, out: RunFolder, parameters: dict[str, object]) -> float:
     """Run one notebook into the run folder and check that it wrote what its metadata promise; returns the seconds."""
     import nbformat
@@ -179,7 +167,7 @@ def execute(path: Path, out: RunFolder, parameters: dict[str, object]) -> float:
             cwd=str(path.parent),
             progress_bar=False,
             stdout_file=sys.stdout,
-            # What a kernel says of its connection and of its end is none of the reader's business.
+            # What a kernel says of its connection and of its end is of no use to a reader.
             extra_arguments=["--log-level=CRITICAL"],
         )
     except papermill.PapermillExecutionError as error:

@@ -7,7 +7,7 @@ from ..training import Training
 
 @dataclass(frozen=True)
 class Experiment:
-    """Networks to be cross-validated: every initialisation that the backbone has, on some sequences, some times."""
+    """A cross-validation of networks: a backbone with each of its initialisations, on some sequences, repeated."""
 
     backbone: str
     sequences: tuple[str, ...]
@@ -97,4 +97,4 @@ SECONDS = {
     "standard": {"01": 15, "02": 10, "03": 600, "04": 2400, "05": 30, "06": 60, "07": 120},
     "paper": {"01": 15, "02": 10, "03": 600, "04": 10000, "05": 30, "06": 60, "07": 300},
 }
-"""What each notebook takes on two cores, roughly: by profile, or "read" where scores come with the course."""
+"""What each notebook takes on two cores, roughly: by profile, or "read" where precomputed scores are read."""

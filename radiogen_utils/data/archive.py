@@ -65,7 +65,7 @@ class Archive:
         return found + [f"{name}: a folder without slices; restore them, or remove it" for name in sorted(empty)]
 
     def fingerprint(self) -> str:
-        """Digest that changes when a file does, found without reading any: for what is kept from one run to the next.
+        """Changes when a file does, found without reading any: for what is kept from one run to the next.
 
         It goes by the names, sizes and checksums that a zip lists, or the names, sizes and times of a folder's files.
         """
@@ -109,7 +109,7 @@ def find_in(folder: Path) -> Path | None:
             continue
         try:
             if path.name == "data.csv":
-                raise CohortError(f"{path}: loose; move it and its cases into a folder of their own, kaggle_3m")
+                raise CohortError(f"{path}: loose; move it and its cases into a folder kaggle_3m")
             if path.name.lower().endswith(_UNFINISHED):
                 raise CohortError(f"{path}: an unfinished download; finish it, or delete it")
             if path.is_dir() or _may_be_packed(path):
@@ -149,7 +149,7 @@ def _tables(folder):
             return found
     for inner in (folder, *folder.glob("*/"), *folder.glob("*/*/")):
         if not os.access(inner, os.R_OK | os.X_OK):
-            raise CohortError(f"{inner}: no permission to look into it; allow it, or copy it to a folder of your own")
+            raise CohortError(f"{inner}: no permission to look into it; allow it, or copy it elsewhere")
     return []
 
 

@@ -19,6 +19,7 @@ from ..support import fingerprint, project_root, write_atomically
 from .archive import CohortError
 from .cohort import Cohort
 from .download import TIMEOUT, check_reachable
+from .table import decode
 from .verification import manifest_of_public_archive
 
 pooch.get_logger().setLevel("ERROR")  # it would suggest to pin the checksum of whatever arrived
@@ -34,7 +35,7 @@ class Source:
         key: column with the patients' barcodes.
         needs: columns that cannot be missing.
         read: function from the table, text by column, to the columns used here, as float.
-        fingerprint: of what `read` returns for the patients of the public archive.
+        fingerprint: of what `read` returns for the patients of the public archive (`content_fingerprint`).
         sha256: of the official file, in each form that its publisher is known to have served.
     """
 
@@ -120,7 +121,7 @@ def _table(source: Source, cohort: Cohort) -> pd.DataFrame:
     folders = [cohort.path, cohort.path.parent, project_root() / "data"]
     names = [Path(source.name).with_suffix(suffix) for suffix in (".xlsx", ".csv")]
     path = next((folder / name for folder in folders for name in names if (folder / name).is_file()), None)
-    public = cohort.patients.index.str.startswith("TCGA_").any()  # a cohort of one's own has tables of its own
+    public = cohort.patients.index.str.startswith("TCGA_").any()  # another cohort has other tables
     if path is not None:
         content = path.read_bytes()
         table = _parse(source, content, path)
@@ -148,7 +149,7 @@ def _parse(source: Source, content: bytes, path: Path) -> pd.DataFrame:
         if content.startswith(b"PK"):
             sheets = pd.read_excel(io.BytesIO(content), sheet_name=None, dtype=str)
         else:
-            text = _decode(content)
+            text = decode(content)
             separator = max(",;\t", key=text.partition("\n")[0].count)
             sheets = {"": pd.read_csv(io.StringIO(text), sep=separator, dtype=str)}
     except Exception as error:  # pandas and openpyxl raise what they find
@@ -170,20 +171,8 @@ def _parse(source: Source, content: bytes, path: Path) -> pd.DataFrame:
     return source.read(table)
 
 
-def _decode(content: bytes) -> str:
-    """Text of a CSV file from whatever spreadsheet saved it, with plain line ends."""
-    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
-        text = content.decode("utf-16")
-    else:
-        try:
-            text = content.decode("utf-8-sig")
-        except UnicodeDecodeError:
-            text = content.decode("cp1252")
-    return text.replace("\r\n", "\n").replace("\r", "\n")
-
-
 def content_fingerprint(table: pd.DataFrame) -> str:
-    """Digest of what a table says of the patients of the public archive, whatever file it came in."""
+    """Fingerprint of what a table says of the patients of the public archive, whatever file it came in."""
     table = table.reindex(manifest_of_public_archive().index).astype(float)
     return fingerprint(table[sorted(table)].to_csv())
 

@@ -1,4 +1,4 @@
-"""Find the cohort: on this machine, at Kaggle, or, where neither has it, the synthetic phantom. Fetch large files."""
+"""Find the cohort, on this machine or at Kaggle, or write the synthetic phantom. Fetch large files."""
 
 import hashlib
 import os
@@ -29,39 +29,31 @@ TIMEOUT = (10, 60)
 
 
 class Unreachable(CohortError):
-    """No real cohort on this machine, and nobody answers at Kaggle's address."""
+    """No real cohort on this machine, and Kaggle cannot be reached."""
 
 
 def find_cohort(where: str | Path = "auto", n_phantom_patients: int = 110, seed: int = 0) -> Path:
     """Folder or zip that holds the cohort, for `open_cohort`.
 
     Args:
-        where: "auto": `find_real_cohort`, or, where there is none, the phantom, with a printed notice. "phantom" takes
-            the phantom, "phantom-null" the one whose images do not depend on the labels. Anything else is the path of a
-            folder or zip; a relative one is taken from the project's root.
+        where: "auto": the first of a cohort in the project's `data` folder, the copy in kagglehub's cache, the Kaggle
+            download. "phantom": the phantom; "phantom-null": the one whose images do not depend on the labels. Anything
+            else is the path of a folder or zip; a relative one is taken from the project's root.
         n_phantom_patients, seed: size and seed of the phantom, which is written once and kept in `data`.
 
     Raises:
+        Unreachable: no cohort on this machine, and Kaggle cannot be reached.
         CohortError: no cohort at the path, or the download failed or is not the public archive.
     """
     if where == "auto":
-        try:
-            return find_real_cohort()
-        except Unreachable as reason:
-            print(phantom_notice(reason), flush=True)
-    elif where not in ("phantom", "phantom-null"):
+        return find_in(project_root() / "data") or _kaggle()
+    if where not in ("phantom", "phantom-null"):
         return Archive(project_root() / Path(where).expanduser()).path
-    return _phantom(n_phantom_patients, seed, null=where == "phantom-null")
+    from .. import phantom
 
-
-def find_real_cohort() -> Path:
-    """The first of: a cohort in the project's `data` folder; the copy in kagglehub's cache; the Kaggle download.
-
-    Raises:
-        Unreachable: none of them, because Kaggle cannot be reached.
-        CohortError: the download failed, or is not the public archive.
-    """
-    return find_in(project_root() / "data") or _kaggle()
+    null = where == "phantom-null"
+    name = f"phantom-{n_phantom_patients}-{seed}{'-null' if null else ''}"
+    return keep_phantom(name, lambda folder: phantom.write_cohort(folder, n_phantom_patients, seed, null))
 
 
 def phantom_notice(reason: Exception, consequence: str = "") -> str:
@@ -81,8 +73,8 @@ and give the zip as DATA=path/to/archive.zip, or put it into {project_root() / "
 def check_reachable(url: str, seconds: float = 8) -> None:
     """Raise `requests.ConnectionError` unless `url` answers, with whatever status, within `seconds`.
 
-    The request has a thread of its own because no timeout of requests bounds the look-up of a name, which takes minutes
-    where a firewall drops packets. kagglehub itself sets no timeout at all.
+    The request runs in a thread because no timeout of requests bounds the look-up of a name, which takes minutes where a
+    firewall drops packets. kagglehub itself sets no timeout at all.
 
     Raises:
         requests.ConnectionError: no answer, or not within `seconds`.
@@ -184,7 +176,7 @@ def _explain(error: Exception) -> str:
     if status == 429:
         return "Kaggle asks to wait, too many downloads from this address (429)"
     if status is not None and status >= 500:
-        return f"Kaggle has trouble of its own ({status}); wait a little"
+        return f"Kaggle has a problem ({status}); try again in a few minutes"
     if isinstance(error, requests.exceptions.SSLError):
         return f"the server's certificate is not trusted; a proxy may need REQUESTS_CA_BUNDLE ({_line(error)})"
     if isinstance(error, requests.Timeout) or "Read timed out" in str(error):  # the latter in the middle of the file
@@ -306,16 +298,8 @@ def _counted(chunks: Iterator[bytes], have: int, total: int) -> Iterator[bytes]:
                 print(f"{have / 1e9:.2f} of {total / 1e9:.2f} GB, {duration(left)} left", flush=True)
 
 
-def _phantom(n_patients: int, seed: int, null: bool) -> Path:
-    """The project's copy of the phantom cohort, written where it is missing."""
-    from .. import phantom
-
-    name = f"phantom-{n_patients}-{seed}{'-null' if null else ''}"
-    return keep_phantom(name, lambda folder: phantom.write_cohort(folder, n_patients, seed, null))
-
-
 def keep_phantom(name: str, write: Callable[[Path], object]) -> Path:
-    """The folder `name`, with a fingerprint of the phantom's source, in `data`; where missing, `write(folder)` fills it."""
+    """The folder `data/<name>-<fingerprint of the phantom's source>`; where missing, `write(folder)` fills it."""
     from ..phantom import anatomy, cohort
 
     data = project_root() / "data"

@@ -186,11 +186,11 @@ def _state(file: str) -> tuple[int, int]:
         stat = os.stat(file)
         return stat.st_size, stat.st_mtime_ns
     except OSError:
-        return -1, -1  # whoever reads it will say so
+        return -1, -1  # reading it will say so
 
 
 def _why(error: OSError) -> tuple[str, str]:
     """Cause and remedy."""
     if isinstance(error, PermissionError):
-        return "no permission to read it", "allow it, or copy it to a folder of your own"
+        return "no permission to read it", "allow it, or copy it elsewhere"
     return f"unreadable ({error.strerror or error})", "download or copy it again"

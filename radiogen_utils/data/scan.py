@@ -87,7 +87,7 @@ class Scan:
 
 
 CaseFunction = Callable[[list[tuple[np.ndarray, np.ndarray]]], Any]
-"""Function of a case's tumour-bearing slices: image (H, W, 3) uint8 and mask (H, W) bool of each."""
+"""Takes a case's tumour-bearing slices, image (H, W, 3) uint8 and mask (H, W) bool of each, and returns anything."""
 
 
 def scan(archive: Archive, decode_images: bool = False, each_case: CaseFunction | None = None) -> Scan:

@@ -18,7 +18,7 @@ def read_table(content: bytes) -> tuple[pd.DataFrame, list[str]]:
     Raises:
         CohortError: there is no usable header.
     """
-    text = unicodedata.normalize("NFC", _decode(content))
+    text = unicodedata.normalize("NFC", decode(content))
     first_line = next((line for line in text.splitlines() if line.strip()), "")
     separator = max(",;\t", key=first_line.count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
@@ -51,7 +51,7 @@ def read_table(content: bytes) -> tuple[pd.DataFrame, list[str]]:
     return pd.DataFrame(table, index=columns, dtype=float).T, problems
 
 
-def _decode(content: bytes) -> str:
+def decode(content: bytes) -> str:
     """The text: UTF-8, UTF-16 as Excel's "Unicode text", else Latin-1, which has a letter for every byte."""
     if content.startswith((b"\xff\xfe", b"\xfe\xff")):
         return content.decode("utf-16", errors="replace")

@@ -19,7 +19,7 @@ class Verification:
 
     Attributes:
         status: "complete", the public archive; "partial", slices or patients of it are missing and the others are
-            unchanged; "modified", tumour-bearing files of it differ, or patients are added; "own", no patient of it;
+            unchanged; "modified", tumour-bearing files of it differ, or patients are added; "own", no patient of it, as in a reader's cohort;
             "phantom".
         summary: the status in words, one line or a few.
         problems: one line each. A missing slice without tumour is none: the course does not use it.
@@ -48,14 +48,14 @@ def verify(path: str | Path) -> Verification:
         CohortError: there is no cohort, no slice or no usable table, hence nothing to verify.
     """
     found = scan(Archive(Path(path)), decode_images=True)
-    own, public = found.manifest, manifest_of_public_archive()
-    n_slices, n_tumour, n_patients = len(found.slices), own.tumour_slices.sum(), len(own)
+    here, public = found.manifest, manifest_of_public_archive()
+    n_slices, n_tumour, n_patients = len(found.slices), here.tumour_slices.sum(), len(here)
     size = f"{n_slices:,} slices, {n_tumour:,} of them tumour-bearing, of {n_patients} patients"
     part = f"{n_slices:,} of {PUBLIC_SLICES:,} slices"
-    missing, modified = _compare(own, public)
-    if is_phantom(own):
+    missing, modified = _compare(here, public)
+    if is_phantom(here):
         status, summary, missing, modified = "phantom", f"synthetic phantom: {size}", [], []
-    elif own.index.intersection(public.index).empty:
+    elif here.index.intersection(public.index).empty:
         status, summary, missing, modified = "own", f"own cohort: {size}; no patient of the public archive", [], []
     elif modified:
         status, summary = "modified", f"modified archive: {part}; {len(modified)} patients are not as in the public one"
@@ -87,17 +87,17 @@ def manifest_of_public_archive() -> pd.DataFrame:
     return pd.read_csv(MANIFEST, index_col="patient")
 
 
-def _compare(own: pd.DataFrame, public: pd.DataFrame) -> tuple[list[str], list[str]]:
+def _compare(here: pd.DataFrame, public: pd.DataFrame) -> tuple[list[str], list[str]]:
     """Problems: what is missing from the public archive, and what is not as in it."""
     missing, modified = [], []
-    for patient in own.index.union(public.index):
+    for patient in here.index.union(public.index):
         if patient not in public.index:
             modified.append(f"{patient}: not in the public archive; remove its folder, or keep it elsewhere")
             continue
         expected, sha256 = public.loc[patient]
-        present, own_sha256 = own.loc[patient] if patient in own.index else (0, None)
+        present, sha256_here = here.loc[patient] if patient in here.index else (0, None)
         if present < expected:
             missing.append(f"{patient}: {present} of {expected} tumour-bearing slices; download the archive again")
-        elif sha256 != own_sha256:
+        elif sha256 != sha256_here:
             modified.append(f"{patient}: tumour-bearing files differ from the public archive; download it again")
     return missing, modified

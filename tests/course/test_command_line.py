@@ -232,22 +232,24 @@ SECTIONS = {
     [
         ({"cohort": {"synthetic": True}}, "paper", True, "phantom"),
         ({"pretraining": {"source": "phantom"}}, "paper", True, "phantom"),
-        ({"cohort": {"status": "own"}}, "paper", True, "not the published cohort"),
-        ({"cohort": {"problems": 1}}, "paper", True, "not all of its tumour-bearing slices"),
+        ({"cohort": {"status": "own"}}, "paper", True, "not the article's"),
+        ({"cohort": {"problems": 1}}, "paper", True, "slices are missing"),
         ({"patches": {"positive": 3}}, "paper", True, "label"),
         ({"training": {"precomputed": "abc"}}, "paper", True, "--train"),
         ({}, "standard", True, "only profile paper"),
         ({}, "paper", False, "only some"),
     ],
 )
-def test_only_whole_runs_on_the_published_cohort_are_published(changes, profile, complete, reason, tmp_path):
+def test_only_whole_runs_on_the_article_s_cohort_replace_the_precomputed_results(
+    changes, profile, complete, reason, tmp_path
+):
     run = RunFolder(tmp_path, profile)
     for section, values in SECTIONS.items():
         run.record(section, values | changes.get(section, {}))
     assert reason in publishing.why_not_publish(run, complete)
 
 
-def test_a_whole_run_is_published(tmp_path, monkeypatch):
+def test_a_whole_run_replaces_the_precomputed_results(tmp_path, monkeypatch):
     monkeypatch.setattr(publishing, "project_root", lambda: tmp_path)
     monkeypatch.setattr(report, "results_table", lambda results: f"table of {results['roc']}\n")
     run = RunFolder(tmp_path / "out", "paper")
@@ -272,7 +274,7 @@ def test_a_whole_run_is_published(tmp_path, monkeypatch):
     assert readme == "before\n<!-- results -->\ntable of {'auc': 1}\n<!-- /results -->\nafter\n"
 
 
-def test_readme_and_published_results_agree_with_the_predictions():
+def test_readme_and_precomputed_results_agree_with_the_predictions():
     """The table of README.md is that of results.json, whose AUCs are those of predictions.csv."""
     root = project_root()
     text = (root / "figures" / "results.json").read_text()
@@ -289,10 +291,10 @@ def test_readme_and_published_results_agree_with_the_predictions():
         assert evaluation.auc_ci(scores.y_true, scores.score)[0] == pytest.approx(row["institution left out"])
     permutations = pd.read_csv(root / "figures" / "permutations.csv")
     for row in results["roc"]["permutations"]:
-        own = permutations.query("arm == @row['arm'] and backbone == @row['backbone']").auc
-        assert len(own) == row["permutations"] and evaluation.permutation_p(row["observed"], own) == pytest.approx(
-            row["p"]
-        )
+        permuted = permutations.query("arm == @row['arm'] and backbone == @row['backbone']").auc
+        assert len(permuted) == row["permutations"] and evaluation.permutation_p(
+            row["observed"], permuted
+        ) == pytest.approx(row["p"])
     frozen = predictions[predictions.arm.str.startswith(evaluation.FROZEN)]
     summary = evaluation.over_repeats(frozen).set_index(["arm", "backbone"]).auc
     assert len(summary) == len(results["roc"]["frozen"])
@@ -300,7 +302,7 @@ def test_readme_and_published_results_agree_with_the_predictions():
         assert summary[row["arm"], row["backbone"]] == pytest.approx(row["auc"])
 
 
-def test_the_published_report_is_written_from_the_published_results_and_readme(tmp_path):
+def test_the_committed_report_is_written_from_the_committed_results_and_readme(tmp_path):
     """Otherwise: .venv/bin/python -c 'from radiogen_utils.course.publishing import *; write_report(Path("figures"))'"""
     figures = project_root() / "figures"
     shutil.copy(figures / "results.json", tmp_path)

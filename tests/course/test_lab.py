@@ -67,7 +67,7 @@ def test_lab_starts_jupyter_at_the_first_copy_and_ends_with_its_status(sources, 
 
 
 @pytest.mark.skipif(os.name != "posix", reason="processes are replaced on POSIX systems only")
-def test_whoever_ends_lab_ends_jupyter(sources, tmp_path, monkeypatch):
+def test_ending_lab_ends_jupyter(sources, tmp_path, monkeypatch):
     replaced = []
     monkeypatch.setattr(lab, "project_root", lambda: tmp_path)
     monkeypatch.setattr(lab.os, "chdir", replaced.append)

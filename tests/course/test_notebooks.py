@@ -75,7 +75,7 @@ def test_predictions_are_complete(run):
     }
     assert {("gbm", "compact"), ("natural", "efficientnet_lite0"), ("gbm-post-contrast", "compact")} < arms["networks"]
     assert arms["frozen"] == {(evaluation.FROZEN + arm, backbone) for arm, backbone in arms["networks"]}
-    assert [len(own) for own in arms.values()] == [7, 7, 5, 6]
+    assert [len(group) for group in arms.values()] == [7, 7, 5, 6]
     assert table[~left_out].groupby(["repeat", "patient"]).fold.nunique().eq(1).all()  # all arms share the folds
     institution = table.patient[left_out].str.split("_").str[1]
     assert table[left_out].groupby(institution).fold.nunique().eq(1).all()
@@ -137,8 +137,8 @@ def test_without_slices_the_shipped_weights_are_used(run, tmp_path):
 
 
 @pytest.mark.slow
-def test_neither_deals_nor_institutions_are_needed(run, tmp_path):
-    """As in profile `standard`, which deals no labels, and in a cohort of a single institution."""
+def test_neither_permutations_nor_institutions_are_needed(run, tmp_path):
+    """As in profile `standard`, which permutes no labels, and in a cohort of a single institution."""
     shutil.copytree(run, tmp_path / "run", ignore=shutil.ignore_patterns("fits", "institutions", "permutations"))
     for name in ("predictions", "permutations"):
         table = pd.read_csv(run / f"{name}.csv")
@@ -147,7 +147,7 @@ def test_neither_deals_nor_institutions_are_needed(run, tmp_path):
     command_line.main(["run", "--only", "05", "--profile", "smoke", "--out", str(tmp_path / "run")])
     results = json.loads((tmp_path / "run" / "results.json").read_text())
     assert results["roc"]["permutations"] == results["roc"]["institution_left_out"] == []
-    assert "dealt out anew" not in (tmp_path / "run" / "results.md").read_text()
+    assert "permuted labels" not in (tmp_path / "run" / "results.md").read_text()
 
 
 def test_files_of_another_cohort_are_not_mixed(run, tmp_path):

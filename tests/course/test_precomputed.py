@@ -1,4 +1,4 @@
-"""`precomputed`: results that come with the course are read for the settings and patches they are of, for no others."""
+"""`precomputed`: precomputed results are read for the settings and patches they are of, for no others."""
 
 import json
 from dataclasses import asdict, replace
@@ -13,7 +13,7 @@ from radiogen_utils.course.settings import PROFILES, Experiment
 from radiogen_utils.cross_validation import PREDICTION_COLUMNS
 
 PAPER = PROFILES["paper"]
-PRETRAINING = {"data": "digest of the slices"}
+PRETRAINING = {"data": "fingerprint of the slices"}
 
 
 @pytest.fixture
@@ -23,12 +23,16 @@ def data(tiny_cohort):
 
 @pytest.fixture
 def folder(data, tmp_path):
-    """Released results of profile `paper`, scores at random."""
+    """Results of profile `paper`, scores at random."""
     rng, rows = np.random.default_rng(0), []
     networks = [
-        ("-".join([start, "+".join(own.sequences)]).removesuffix("-FLAIR"), own.backbone, own.repeats)
-        for own in PAPER.networks
-        for start in ("scratch", "gbm")
+        (
+            "-".join([initialisation, "+".join(experiment.sequences)]).removesuffix("-FLAIR"),
+            experiment.backbone,
+            experiment.repeats,
+        )
+        for experiment in PAPER.networks
+        for initialisation in ("scratch", "gbm")
     ]
     others = [("image features", "trees", PAPER.repeats), ("gbm" + evaluation.LEFT_OUT, "compact", 1)]
     others += [(evaluation.FROZEN + name, backbone, repeats) for name, backbone, repeats in networks]
@@ -38,11 +42,11 @@ def folder(data, tmp_path):
     target = tmp_path / "precomputed"
     target.mkdir()
     pd.DataFrame(rows, columns=PREDICTION_COLUMNS).to_csv(target / "predictions.csv", index=False)
-    deals = [("image features", "trees", i, 0.5) for i in range(PAPER.permutations)]
-    deals += [(evaluation.FROZEN + "gbm", "compact", i, 0.5) for i in range(PAPER.permutations)]
-    deals += [("gbm", "compact", i, 0.5) for i in range(PAPER.network_permutations)]
+    permutations = [("image features", "trees", i, 0.5) for i in range(PAPER.permutations)]
+    permutations += [(evaluation.FROZEN + "gbm", "compact", i, 0.5) for i in range(PAPER.permutations)]
+    permutations += [("gbm", "compact", i, 0.5) for i in range(PAPER.network_permutations)]
     columns = ["arm", "backbone", "permutation", "auc"]
-    pd.DataFrame(deals, columns=columns).to_csv(target / "permutations.csv", index=False)
+    pd.DataFrame(permutations, columns=columns).to_csv(target / "permutations.csv", index=False)
     results = {
         "run": {"commit": "abc", "settings": asdict(PAPER)},
         "training": {"patches": data.fingerprint},
@@ -58,7 +62,7 @@ def test_the_same_settings_get_everything(data, folder):
     assert len(found.permutations) == 2 * PAPER.permutations + PAPER.network_permutations and found.commit == "abc"
 
 
-def test_who_asks_for_less_gets_all_repeats_too(data, folder):
+def test_asking_for_less_gives_all_repeats_too(data, folder):
     """Fewer repeats would print other numbers than README, and verdicts on a single draw."""
     two = replace(PAPER, repeats=2, networks=(Experiment("compact", ("post-contrast",), 3),), permutations=7)
     for profile in (PROFILES["standard"], two):
@@ -99,10 +103,10 @@ def test_other_patches_labels_or_pretraining_get_nothing(data, folder):
     )
 
 
-def test_the_published_results_are_of_the_profiles_that_the_course_offers():
+def test_the_precomputed_results_match_the_profiles_that_the_course_offers():
     """Otherwise a reader trains for hours, or reads scores of other settings."""
-    published = json.loads((precomputed.FOLDER / "results.json").read_text())["run"]["settings"]
-    assert published == json.loads(json.dumps(asdict(PAPER))), "run profile paper anew"
+    there = json.loads((precomputed.FOLDER / "results.json").read_text())["run"]["settings"]
+    assert there == json.loads(json.dumps(asdict(PAPER))), "run profile paper anew"
     less, more = asdict(PROFILES["standard"]), asdict(PAPER)
     assert {name for name in more if less[name] != more[name]} <= {*precomputed.AT_LEAST, "networks"}
 

@@ -1,4 +1,4 @@
-"""`publishing`: a run that must not be published leaves everything as it is; weights go along when they are new."""
+"""`publishing`: a run that must not replace the precomputed results leaves them; weights go along when they are new."""
 
 import pytest
 
@@ -36,16 +36,16 @@ def finished(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("status", ["complete", "partial"])
-def test_nothing_speaks_against_a_whole_run_on_the_published_cohort(finished, status):
+def test_nothing_speaks_against_a_whole_run_on_the_article_s_cohort(finished, status):
     assert publishing.why_not_publish(finished(cohort={"status": status}), complete=True) is None
 
 
 @pytest.mark.parametrize("label", [{"column": "RPPACluster"}, {"positive": 1}])
-def test_another_label_is_not_published(finished, label):
+def test_another_label_replaces_nothing(finished, label):
     assert "label" in publishing.why_not_publish(finished(patches=label), complete=True)
 
 
-def test_a_run_that_must_not_be_published_leaves_figures_weights_and_readme_alone(finished, tmp_path, capsys):
+def test_a_run_on_the_phantom_leaves_figures_weights_and_readme_alone(finished, tmp_path, capsys):
     publishing.publish(finished(cohort={"synthetic": True}), complete=True)
     assert "left as it is: the data are a synthetic phantom" in capsys.readouterr().out
     assert not (tmp_path / "figures").exists() and not (tmp_path / "weights").exists()
@@ -53,7 +53,7 @@ def test_a_run_that_must_not_be_published_leaves_figures_weights_and_readme_alon
 
 
 @pytest.mark.parametrize("source, new", [("slices", True), ("shipped weights", False)])
-def test_weights_are_published_where_the_run_has_trained_them(finished, tmp_path, source, new):
+def test_weights_are_replaced_where_the_run_has_trained_them(finished, tmp_path, source, new):
     publishing.publish(finished(pretraining={"source": source}), complete=True)
     weights = {file.name for file in tmp_path.glob("weights/*")}
     assert weights == ({"compact_gbm.safetensors", "compact_gbm.json"} if new else set())

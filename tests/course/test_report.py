@@ -252,8 +252,8 @@ def test_numbers_are_written_so_that_they_can_be_read():
     assert report._interval({"low": -0.1, "high": 0.2}) == "-0.100 to 0.200"  # no dash before or after a minus
     assert report._interval({"low": 0.1, "high": 0.2}) == "0.100–0.200"
     rows = [{"a": None, "b": float("nan")}, {"a": 1, "b": 0.25}]
-    assert report.table(rows, {"x": "a", "y": lambda row: 2 * row["b"]}).splitlines() == [
-        "| x | y |",
+    assert report.table(rows, ["a", ("y", lambda row: 2 * row["b"])]).splitlines() == [
+        "| a | y |",
         "| --- | --- |",
         "| – | – |",
         "| 1 | 0.500 |",

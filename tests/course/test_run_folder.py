@@ -22,16 +22,14 @@ def nothing_real(tiny_cohort, monkeypatch):
     """No real cohort can be had; the phantom is a tiny one. The list of (patients, seed) it was asked with."""
     asked, phantom = [], tiny_cohort(prefix="PHANTOM", name="phantom")
 
-    def unreachable():
-        raise Unreachable("no network")
-
-    def find_cohort(where, n_patients, seed):
+    def find_cohort(where="auto", n_patients=None, seed=None):
+        if where == "auto":
+            raise Unreachable("no network")
         if where != "phantom":
             return project_root() / where
         asked.append((n_patients, seed))
         return phantom
 
-    monkeypatch.setattr(run_folder, "find_real_cohort", unreachable)
     monkeypatch.setattr(run_folder, "find_cohort", find_cohort)
     return asked
 
@@ -123,7 +121,7 @@ def test_a_real_cohort_replaces_the_phantom_that_stood_in(tmp_path, nothing_real
     begin(RunFolder(out, "standard"))
     (out / "predictions.csv").write_text("of the phantom")
     real = tiny_cohort()
-    monkeypatch.setattr(run_folder, "find_real_cohort", lambda: real)
+    monkeypatch.setattr(run_folder, "find_cohort", lambda: real)
     run = RunFolder(out, "standard")
     begin(run)
     assert (run.cohort_path, run.profile_name, run.stand_in, run.synthetic) == (real, "standard", False, False)
@@ -148,14 +146,16 @@ def test_scores_of_this_cohort_label_and_profile_are_read(scored):
     run, data = scored
     predictions, permutations = run.scores()
     assert list(predictions.arm) == list(permutations.arm) == ["gbm"]
-    run.check_patches(data)
+    data.save(run.folder / "patches.npz")
+    assert run.patches().fingerprint == data.fingerprint
 
 
 def test_scores_and_patches_of_another_label_are_refused(scored):
-    run, data = scored
+    run, _ = scored
     other = build_patches(run.cohort_path, "COCCluster", 1)
+    other.save(run.folder / "patches.npz")
     with pytest.raises(MissingStep, match="patches of another label: run notebooks/02_patches"):
-        run.check_patches(other)
+        run.patches()
     run.record("patches", {"column": "COCCluster", "positive": 1, "fingerprint": other.fingerprint})
     with pytest.raises(MissingStep, match=r"another label \(COCCluster 2 instead of COCCluster 1\): run notebooks/04_"):
         run.scores()
@@ -205,7 +205,7 @@ def test_the_commit_is_that_of_the_projects_own_repository(tmp_path):
     assert commit(tmp_path / "nowhere") is None
 
 
-def test_published_results_tell_one_story():
+def test_the_precomputed_results_are_of_one_cohort():
     """What the notebooks check in a run folder holds for the results that come with the course."""
     results = json.loads((project_root() / "figures" / "results.json").read_text(encoding="utf-8"))
     assert results["cohort"]["fingerprint"] == results["training"]["cohort"]

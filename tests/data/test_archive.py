@@ -443,7 +443,7 @@ def test_no_permission_as_python_tells_it(tiny_cohort, monkeypatch, where):
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(where, refused)
-    with pytest.raises(CohortError, match="no permission to read it.*; allow it, or copy it to a folder of your own"):
+    with pytest.raises(CohortError, match="no permission to read it.*; allow it, or copy it elsewhere"):
         Archive(folder / "kaggle_3m").read("data.csv")
 
 
@@ -528,7 +528,7 @@ UNUSABLE = {
     "kaggle_3m.7z": (b"7z\xbc\xaf\x27\x1c", "not a zip but a 7z archive; unpack it and give the folder"),
     "kaggle_3m.tar.gz": (b"\x1f\x8b\x08", "not a zip but a gzip archive; unpack it and give the folder"),
     "login.zip": (b"<html>", "not a zip but a web page; download it again"),
-    "data.csv": (b"Patient\n", "data.csv: loose; move it and its cases into a folder of their own"),
+    "data.csv": (b"Patient\n", "data.csv: loose; move it and its cases into a folder kaggle_3m"),
     "two/one/data.csv": (b"Patient\n", "two: 2 cohorts in it, "),
     "outer/kaggle_3m.zip": (b"PK\3\4", "outer: no data.csv found in it, but kaggle_3m.zip; unpack that"),
 }

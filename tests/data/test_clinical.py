@@ -30,7 +30,7 @@ def excel(table: pd.DataFrame, sheet: str = "TCGA-CDR") -> bytes:
 
 @pytest.fixture
 def project(tmp_path, monkeypatch):
-    """An empty project; no proxy between the tests and their own server."""
+    """An empty project; no proxy between the tests and their server."""
     monkeypatch.setattr(clinical, "project_root", lambda: tmp_path / "project")
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     return tmp_path / "project"
@@ -51,7 +51,7 @@ def cohort(tiny_cohort, tmp_path, monkeypatch):
 
 @pytest.fixture
 def publish(project, server, monkeypatch):
-    """Function that puts bytes under a name on a server of its own and points a source to it."""
+    """Function that puts bytes under a name on a server and points a source to it."""
 
     def point(constant, path, content):
         server.pages[path] = content
@@ -211,8 +211,8 @@ def test_phantom_has_tables_of_its_own(project, tiny_cohort):
 
 def test_a_cohort_of_ones_own_has_a_table_of_its_own(project, tiny_cohort):
     folder = tiny_cohort(prefix="OWN")
-    own = pd.DataFrame([("OWN-XX-0001", 1, 500)], columns=FOLLOW_UP.columns)
-    (folder / SURVIVAL.name).write_bytes(excel(own))
+    other = pd.DataFrame([("OWN-XX-0001", 1, 500)], columns=FOLLOW_UP.columns)
+    (folder / SURVIVAL.name).write_bytes(excel(other))
     assert survival(open_cohort(folder)).time_days.to_dict() == {"OWN_XX_0001": 500}
 
 

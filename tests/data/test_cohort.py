@@ -110,7 +110,7 @@ def test_masks_of_zeros_and_ones(tiny_cohort):
     assert list(cohort.slices.tumour_pixels[:4]) == [0, 20, 60, 100]
 
 
-def test_digest_changes_with_labels_and_tumour_slices_only(tiny_cohort):
+def test_the_fingerprint_changes_with_labels_and_tumour_slices_only(tiny_cohort):
     folder = tiny_cohort()
     before = open_cohort(folder).fingerprint
     for ending in (".tif", "_mask.tif"):
@@ -355,8 +355,8 @@ def test_what_is_wrong_is_said_loudly_and_in_short(public_cohort):
 
 
 def test_verify_own_and_phantom(tiny_cohort):
-    own = verify(tiny_cohort())
-    assert (own.status, own.problems) == ("own", [])
+    found = verify(tiny_cohort())
+    assert (found.status, found.problems) == ("own", [])
     phantom = tiny_cohort(prefix="PHANTOM", name="phantom")
     found = verify(phantom)
     assert (found.status, found.problems) == ("phantom", [])

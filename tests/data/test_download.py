@@ -17,7 +17,7 @@ import requests
 from radiogen_utils.data import download
 from radiogen_utils.data.archive import CohortError
 from radiogen_utils.data.cohort import open_cohort
-from radiogen_utils.data.download import Unreachable, fetch_archive, find_cohort, find_real_cohort
+from radiogen_utils.data.download import Unreachable, fetch_archive, find_cohort
 from radiogen_utils.data.verification import verify
 from radiogen_utils.support import BATCH_VARIABLE
 
@@ -34,7 +34,7 @@ def empty_project(tmp_path, monkeypatch):
 
 @pytest.fixture
 def quick_phantom(tiny_cohort, monkeypatch):
-    """Stands for the phantom, whose own tests are elsewhere; the list of the folders written."""
+    """Stands for the phantom, whose tests are elsewhere; the list of the folders written."""
     from radiogen_utils import phantom
 
     written = []
@@ -58,7 +58,7 @@ def test_auto_takes_what_lies_in_the_data_folder(empty_project, tiny_cohort, zip
     assert len(open_cohort(target).patients) == 3
 
 
-def test_auto_without_network_reaches_the_phantom_within_20_seconds(empty_project, quick_phantom, monkeypatch, capsys):
+def test_auto_without_network_gives_up_within_20_seconds(empty_project, monkeypatch):
     let_go = threading.Event()
 
     def dropped(*args, **kwargs):
@@ -67,14 +67,11 @@ def test_auto_without_network_reaches_the_phantom_within_20_seconds(empty_projec
 
     monkeypatch.setattr(socket, "getaddrinfo", dropped)
     start = time.monotonic()
-    path = find_cohort(n_phantom_patients=12, seed=3)
+    with pytest.raises(Unreachable, match="api.kaggle.com cannot be reached"):
+        find_cohort()
     elapsed = time.monotonic() - start
     let_go.set()
     assert elapsed < 20
-    assert quick_phantom == [(12, 3, False)]
-    assert open_cohort(path).synthetic
-    printed = capsys.readouterr().out
-    assert "SYNTHETIC PHANTOM" in printed and "api.kaggle.com cannot be reached" in printed
 
 
 def test_phantom_is_written_once_for_each_kind(empty_project, quick_phantom):
@@ -178,7 +175,7 @@ def test_the_download_is_announced_verified_and_kept(kaggle, capsys):
     assert "downloading the cohort from Kaggle" in said and "unpacked" in said
     assert verify(path).status == "complete"
     kaggle.server.pages.clear()
-    assert find_cohort() == find_real_cohort() == path  # without the server
+    assert find_cohort() == path  # without the server
 
 
 def test_a_download_that_differs_is_refused_each_time(kaggle, public_cohort):
@@ -197,8 +194,8 @@ def test_a_download_that_differs_is_refused_each_time(kaggle, public_cohort):
         (403, "refuses the access (403)"),
         (404, "does not have this data set any more"),
         (429, "asks to wait"),
-        (500, "trouble of its own (500)"),
-        (503, "trouble of its own (503)"),
+        (500, "Kaggle has a problem (500)"),
+        (503, "Kaggle has a problem (503)"),
     ],
 )
 def test_a_refusal_is_told_and_a_later_run_succeeds(kaggle, status, reason):
@@ -351,13 +348,10 @@ def test_missing_certificates_are_told(kaggle, monkeypatch):
     assert "/nowhere/ca.pem" in failure()
 
 
-def test_nobody_at_the_address_is_no_failure_but_the_phantom(kaggle, quick_phantom, monkeypatch, capsys):
+def test_nobody_at_the_address_is_unreachable_and_not_a_failed_download(kaggle, monkeypatch):
     monkeypatch.setattr("kagglesdk.kaggle_env.get_endpoint", lambda env: "http://127.0.0.1:9")
-    with pytest.raises(Unreachable):
-        find_real_cohort()
-    assert open_cohort(find_cohort(n_phantom_patients=12)).synthetic
-    said = capsys.readouterr().out
-    assert "SYNTHETIC PHANTOM" in said and "cannot be reached" in said and "DATA=" in said
+    with pytest.raises(Unreachable, match="cannot be reached"):
+        find_cohort()
 
 
 # ---- a large file ----
