@@ -58,10 +58,14 @@ class CompactCNN(nn.Module):
         """First convolution, the only layer that depends on the number of input channels."""
         return self.blocks[0][0]
 
-    def forward(self, x):
+    def features(self, x):
+        """(N, C, H, W) -> (N, F, H / 8, W / 8): the last feature map."""
         for block in self.blocks:
             x = block(x)
-        return self.head(x.mean(dim=(2, 3)))
+        return x
+
+    def forward(self, x):
+        return self.head(self.features(x).mean(dim=(2, 3)))
 
 
 class EfficientNetLite0(nn.Module):
@@ -85,8 +89,12 @@ class EfficientNetLite0(nn.Module):
     def head(self) -> nn.Linear:
         return self.network.classifier
 
+    def features(self, x):
+        """(N, C, H, W) -> (N, F, H / 32, W / 32): the last feature map."""
+        return self.network.forward_features(2 * x - 1)  # its ImageNet weights expect inputs in [-1, 1]
+
     def forward(self, x):
-        return self.network(2 * x - 1)  # its ImageNet weights expect inputs in [-1, 1]
+        return self.network.forward_head(self.features(x))
 
 
 _SEEDING = threading.Lock()  # the generator that initialises weights is the whole process's

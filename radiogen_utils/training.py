@@ -78,30 +78,50 @@ def augment(images: torch.Tensor, parameters: torch.Tensor) -> torch.Tensor:
     Returns:
         (N, C, H, W) float32 in [0, 1].
     """
-    angle, zoom, flip_x, flip_y, gamma, gain = parameters[:, :6].T[..., None]
+    return functional.grid_sample(
+        brighten(images, parameters), sampling_grid(parameters, images.shape[2:]), align_corners=False
+    )
+
+
+def brighten(images: torch.Tensor, parameters: torch.Tensor) -> torch.Tensor:
+    """The change of intensities in `augment`, alone: gamma, gain and curve; same shapes."""
+    gamma, gain = parameters[:, 4:6].T[..., None]
     # 256 levels an image instead of one computation a pixel.
     levels = functional.interpolate(parameters[:, None, 6:], 256, mode="linear", align_corners=True)[:, 0]
     levels = (levels**gamma * gain).clamp(max=1)
     levels[:, 0] = 0
-    images = levels.gather(1, images.flatten(1).long()).view(images.shape)
+    return levels.gather(1, images.flatten(1).long()).view(images.shape)
 
-    # Where each pixel comes from, in [-1, 1]. No translation: the patch is centred on the tumour.
-    y, x = (((2 * torch.arange(n, device=images.device) + 1) / n - 1) for n in images.shape[2:])
+
+def sampling_grid(parameters: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
+    """Where each pixel of `augment` comes from: (N, H, W, 2) in [-1, 1], for `grid_sample`; `shape` is (H, W).
+
+    No translation: the patch is centred on the tumour.
+    """
+    angle, zoom, flip_x, flip_y = parameters[:, :4].T[..., None]
+    y, x = (((2 * torch.arange(n, device=parameters.device) + 1) / n - 1) for n in shape)
     cosine, sine = zoom * angle.cos(), zoom * angle.sin()
-    grid = torch.empty(len(images), len(y), len(x), 2, device=images.device)
+    grid = torch.empty(len(parameters), len(y), len(x), 2, device=parameters.device)
     torch.add((flip_x * cosine * x)[:, None, :], (-flip_x * sine * y)[:, :, None], out=grid[..., 0])
     torch.add((flip_y * sine * x)[:, None, :], (flip_y * cosine * y)[:, :, None], out=grid[..., 1])
-    return functional.grid_sample(images, grid, align_corners=False)
+    return grid
 
 
-def autocast(training: Training):
+def autocast(bf16: bool):
     """bfloat16 where it was asked for and the hardware multiplies it; else full precision."""
     kind = device().type
     if kind == "cuda":
         able = torch.cuda.is_bf16_supported(including_emulation=False)
     else:  # some builds (macOS on ARM) have no oneDNN, and then not even the question
         able = torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
-    return torch.autocast(kind, torch.bfloat16, enabled=training.bf16 and able)
+    return torch.autocast(kind, torch.bfloat16, enabled=bf16 and able)
+
+
+def one_cycle(weights, training: Training, steps: int):
+    """AdamW and its one-cycle schedule for `weights`; `steps` batches an epoch."""
+    optimizer = torch.optim.AdamW(weights, training.learning_rate, weight_decay=training.weight_decay, fused=True)
+    total = steps * training.epochs
+    return optimizer, torch.optim.lr_scheduler.OneCycleLR(optimizer, training.learning_rate, total_steps=total)
 
 
 class Stack:
@@ -171,10 +191,7 @@ def fit_by_epoch(
     for network in networks:
         network.to(where, memory_format=torch.channels_last).train()
     stack = Stack(networks)
-    optimizer = torch.optim.AdamW(stack.weights, training.learning_rate, weight_decay=training.weight_decay, fused=True)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, training.learning_rate, total_steps=steps * training.epochs
-    )
+    optimizer, schedule = one_cycle(stack.weights, training, steps)
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
     for _ in range(training.epochs):
         for network in networks:
@@ -197,7 +214,7 @@ def _step(stack, optimizer, schedule, images, targets, weights, training, chosen
     """One step of every network on its batch; returns the losses, (M,)."""
     batches = augment(images[chosen.flatten()], changes.flatten(0, 1)).unflatten(0, chosen.shape)
     # Batch normalisation of bfloat16 under vmap is not reliable (PyTorch issue 192617).
-    with autocast(training) if len(chosen) == 1 else nullcontext():
+    with autocast(training.bf16) if len(chosen) == 1 else nullcontext():
         logits = stack(batches).float()
     losses = (_loss(logits, targets[chosen]) * weights.gather(1, chosen)).mean(1)
     optimizer.zero_grad()

@@ -232,7 +232,7 @@ def test_bfloat16_is_used_where_it_is_asked_for_and_the_processor_has_it(bf16):
     able = torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
     if training.device().type == "cuda":
         able = torch.cuda.is_bf16_supported(including_emulation=False)
-    with training.autocast(Training(epochs=1, learning_rate=1e-3, bf16=bf16)):
+    with training.autocast(bf16):
         assert torch.is_autocast_enabled(training.device().type) == (bf16 and able)
 
 
@@ -279,8 +279,8 @@ def test_networks_trained_together_are_those_trained_alone(outputs, bf16):
     together, alone = networks(), networks()
     losses = np.stack(list(training.fit_by_epoch(together, images, targets, weights, settings, [5, 6, 7], steps=4)))
     for row, (model, seed) in enumerate(zip(alone, (5, 6, 7))):
-        alone = list(training.fit_by_epoch([model], images, targets, weights[row : row + 1], settings, [seed], steps=4))
-        np.testing.assert_allclose(losses[:, row], np.concatenate(alone), atol=0.01)
+        own = list(training.fit_by_epoch([model], images, targets, weights[row : row + 1], settings, [seed], steps=4))
+        np.testing.assert_allclose(losses[:, row], np.concatenate(own), atol=0.01)
     a, b = (np.stack([training.predict(model, images) for model in each]) for each in (together, alone))
     assert np.corrcoef(a.ravel(), b.ravel())[0, 1] > 0.995
     # The running statistics of the normalisation came along.

@@ -1,0 +1,257 @@
+"""Linear probes: what the features of a network are worth before any of its weights has met a genomic label.
+
+A logistic model reads a frozen network's features (Alain and Bengio, 2016). Fine-tuning all weights on a hundred patients
+distorts pretrained features (Kumar et al., ICLR 2022), so the probe asks what an initialisation holds, and fine-tuning what
+can be made of it. All random numbers are in the initial weights, the folds and the inner folds.
+"""
+
+import zipfile
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import joblib
+import numpy as np
+import pandas as pd
+import torch
+from sklearn.metrics import roc_auc_score
+from torch import nn
+from torch.nn import functional
+from torch.optim.swa_utils import update_bn
+
+from . import models, training
+from .baselines import Baseline
+from .cross_validation import repeated_folds
+from .patches import PATCH_SIZE, Patches
+from .support import fingerprint, progress, write_atomically
+
+POOLINGS = ("patch", "tumour")
+"""What features are averaged over: the whole patch, as by a network that ends in global average pooling; or the tumour
+alone, which leaves its size out."""
+BATCH = 128
+STATISTICS = 512
+"""Slices from which the statistics of batch normalisation are estimated, at most, evenly spaced over the patients."""
+CODE = fingerprint(training.CODE, Path(__file__).read_bytes())
+"""Fingerprint of the code that decides what a feature is, as it was imported."""
+
+
+@dataclass(frozen=True)
+class Initialisation:
+    """A frozen network, or several that differ by their random seed.
+
+    Attributes:
+        arm: `scratch`, `natural` (ImageNet) or `gbm` (glioblastoma).
+        backbone: name of one of `models.BACKBONES`.
+        sequences: input channels.
+        networks: files of the weights for `gbm`; else the seeds of the random weights (of the new head, for `natural`).
+        pretraining: the task for `gbm`, `dense` or `composition`.
+        pixels: side to which patches are enlarged.
+    """
+
+    arm: str
+    backbone: str
+    sequences: tuple[str, ...]
+    networks: tuple[Path | int, ...]
+    pretraining: str = ""
+    pixels: int = PATCH_SIZE
+
+    def create(self, number: int) -> nn.Module:
+        """One of the networks, 0 … len(networks) - 1."""
+        network = self.networks[number]
+        if self.arm == "natural":
+            return models.create(self.backbone, len(self.sequences), 1, network, models.natural_weights())
+        weights = models.load_weights(network) if self.arm == "gbm" else None
+        return models.create(self.backbone, len(self.sequences), 1, 0 if weights else network, weights)
+
+
+def renormalise(network: nn.Module, images: np.ndarray, pixels: int = PATCH_SIZE) -> None:
+    """Set the statistics of all batch normalisations to those of `images` (N, C, H, W) uint8, in place.
+
+    With the statistics 0 and 1 that they are created with, random weights are no fair control.
+    """
+    step = -(-len(images) // STATISTICS)
+    with training.autocast(True):
+        update_bn(_batches(images[::step], pixels, training.device()), network)
+
+
+def _batches(images: np.ndarray, pixels: int, where: torch.device) -> Iterator[torch.Tensor]:
+    for batch in torch.as_tensor(images).split(BATCH):
+        batch = batch.to(where) / 255
+        if batch.shape[-1] != pixels:
+            batch = functional.interpolate(batch, (pixels, pixels), mode="bilinear", align_corners=False)
+        yield batch.contiguous(memory_format=torch.channels_last)
+
+
+def pooled_features(network: nn.Module, images: np.ndarray, masks: np.ndarray, pixels: int = PATCH_SIZE) -> np.ndarray:
+    """What the network's head would see, by slice.
+
+    Args:
+        network: of `models.create`; it is set to evaluation mode.
+        images: (N, C, H, W) uint8.
+        masks: (N, H, W) bool, the tumour.
+
+    Returns:
+        (N, 2, F) float32: averages of the last feature map over the patch, and over the tumour (each cell weighs as
+        much as the tumour covers of it), as in `POOLINGS`.
+    """
+    network.eval()
+    found = []
+    with torch.inference_mode(), training.autocast(True):
+        masks = torch.as_tensor(masks).split(BATCH)
+        for batch, mask in zip(_batches(images, pixels, training.device()), masks, strict=True):
+            maps = network.features(batch).float()
+            coverage = functional.adaptive_avg_pool2d(mask[:, None].to(maps), maps.shape[2:])
+            tumour = (maps * coverage).sum((2, 3)) / coverage.sum((2, 3)).clamp(min=1e-6)
+            found.append(torch.stack([maps.mean((2, 3)), tumour], 1).cpu())
+    return torch.cat(found).numpy()
+
+
+def patient_means(values: np.ndarray, patient: pd.Series) -> np.ndarray:
+    """(N, ...) by slice -> (patients, ...): means over each patient's slices, patients sorted."""
+    flat = pd.DataFrame(values.reshape(len(values), -1)).groupby(patient.to_numpy()).mean()
+    return flat.to_numpy(np.float32).reshape(len(flat), *values.shape[1:])
+
+
+def fold_features(data: Patches, initialisation: Initialisation, number: int, split: pd.Series) -> np.ndarray:
+    """Features of every patient as they are in each fold of a cross-validation.
+
+    The weights are the same in every fold; the statistics of batch normalisation are those of its training patients.
+
+    Args:
+        number: which of the initialisation's networks.
+        split: fold of each patient, sorted by patient.
+
+    Returns:
+        (folds, patients, 2, F) float32; means over each patient's tumour slices.
+    """
+    if training.device().type == "cpu":
+        torch.set_num_threads(1)  # one network to a core
+    images, patient = data.sequences(initialisation.sequences), data.table.patient
+    network = initialisation.create(number).to(training.device(), memory_format=torch.channels_last)
+    fold = patient.map(split).to_numpy()
+    found = []
+    for held_out in range(split.max() + 1):
+        renormalise(network, images[fold != held_out], initialisation.pixels)
+        features = pooled_features(network, images, data.masks, initialisation.pixels)
+        found.append(patient_means(features, patient))
+    return np.stack(found)
+
+
+def keep_features(file: Path, data: Patches, initialisation: Initialisation, number: int, split: pd.Series) -> np.ndarray:
+    """`fold_features`, or what was left in `file` before if patches, network, folds and code are the same."""
+    network = initialisation.networks[number]
+    network = network.read_bytes() if isinstance(network, Path) else network
+    asked = asdict(initialisation) | {"networks": None}
+    key = fingerprint(CODE, data.fingerprint, asked, network, split.to_csv())
+    try:
+        with np.load(file, allow_pickle=False) as saved:
+            if str(saved["key"]) == key:
+                return saved["features"]
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+        pass  # not there, or damaged
+    features = fold_features(data, initialisation, number, split)
+
+    def write(temporary):
+        with open(temporary, "wb") as opened:
+            np.savez(opened, key=key, features=features)
+
+    write_atomically(file, write)
+    return features
+
+
+def read_out(features: np.ndarray, labels: pd.Series, split: pd.Series, seed: int) -> np.ndarray:
+    """Out-of-fold log-odds of a logistic model whose penalty is chosen by inner cross-validation.
+
+    Args:
+        features: (folds, patients, F), as they are in each fold.
+        labels, split: by patient, sorted: 0 or 1, and the fold.
+        seed: of the inner folds.
+
+    Returns:
+        (patients,) float.
+    """
+    scores = np.zeros(len(labels))
+    for fold, values in enumerate(features):
+        out = split.to_numpy() == fold
+        model = Baseline("", "logistic", None).create(seed).fit(values[~out], labels[~out])
+        scores[out] = model.decision_function(values[out])
+    return scores
+
+
+def probe(
+    data: Patches, initialisations: list[Initialisation], folder: Path, folds: int, repeats: int, seed: int
+) -> pd.DataFrame:
+    """Out-of-fold scores of every patient from linear probes of every initialisation.
+
+    Args:
+        folder: where features and scores are left; those of the same patches, networks, folds and code are not made again.
+        folds, repeats, seed: as for `cross_validation.cross_validate`.
+
+    Returns:
+        Rows of predictions: arm, pretraining, backbone, pixels, sequences, readout (`probe`), pooling, network (its
+        number), repeat, fold, patient, y_true and score (log-odds).
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    splits = repeated_folds(data.labels, folds, repeats, seed)
+    tasks = [(i, n, r) for i in initialisations for n in range(len(i.networks)) for r in range(repeats)]
+    parallel = joblib.Parallel(joblib.cpu_count(only_physical_cores=True), batch_size=1, return_as="generator")
+    found = parallel(joblib.delayed(_probe)(data, *task, splits[task[2]], folder, seed) for task in tasks)
+    return pd.concat(progress(found, len(tasks), "probe"), ignore_index=True)
+
+
+def feature_file(folder: Path, initialisation: Initialisation, number: int, repeat: int) -> Path:
+    """Where `probe` leaves the features of one network in one repeat."""
+    facts = (initialisation.arm, initialisation.pretraining, initialisation.backbone, initialisation.pixels)
+    name = "-".join(map(str, (*facts, "+".join(initialisation.sequences), f"n{number}", f"r{repeat}")))
+    return Path(folder) / f"{name}.npz"
+
+
+def _probe(data, initialisation, number, repeat, split, folder, seed) -> pd.DataFrame:
+    file = feature_file(folder, initialisation, number, repeat)
+    features = keep_features(file, data, initialisation, number, split)
+    tables = []
+    for pooling, values in zip(POOLINGS, np.moveaxis(features, 2, 0), strict=True):
+        columns = {
+            "arm": initialisation.arm,
+            "pretraining": initialisation.pretraining,
+            "backbone": initialisation.backbone,
+            "pixels": initialisation.pixels,
+            "sequences": initialisation.sequences[0] if len(initialisation.sequences) == 1 else "all",
+            "readout": "probe",
+            "pooling": pooling,
+            "network": number,
+            "repeat": repeat,
+            "fold": split.to_numpy(),
+            "patient": split.index,
+            "y_true": data.labels.to_numpy(),
+            "score": read_out(values, data.labels, split, seed + repeat),
+        }
+        tables.append(pd.DataFrame(columns))
+    return pd.concat(tables)
+
+
+def permutation_aucs(
+    features: list[np.ndarray], labels: pd.Series, split: pd.Series, permutations: int, seed: int
+) -> tuple[float, np.ndarray]:
+    """AUC of the probes of several networks, mean over them, with the true labels and with permuted ones.
+
+    Labels are permuted within the folds. Given the folds, every such labelling is equally likely when labels mean
+    nothing, so the test is exact, and the features, which know no label, need not be made again.
+
+    Args:
+        features: of each network, (folds, patients, F), all of the folds `split`.
+
+    Returns:
+        The AUC; (permutations,) AUCs.
+    """
+    rng = np.random.default_rng(seed)
+    permuted = [labels.groupby(split.to_numpy()).transform(lambda own: rng.permutation(own)) for _ in range(permutations)]
+    parallel = joblib.Parallel(joblib.cpu_count(only_physical_cores=True), return_as="generator")
+    jobs = (joblib.delayed(_mean_auc)(features, each, split, seed) for each in (labels, *permuted))
+    observed, *areas = progress(parallel(jobs), permutations + 1, "permutation")
+    return observed, np.array(areas)
+
+
+def _mean_auc(features, labels, split, seed) -> float:
+    return float(np.mean([roc_auc_score(labels, read_out(values, labels, split, seed)) for values in features]))
