@@ -32,7 +32,10 @@ class Share(NamedTuple):
 
 
 def hanley_mcneil_variance(auc: float, positives: int, negatives: int) -> float:
-    """Variance of one empirical AUC by the approximation of Hanley and McNeil (Radiology 1982;143:29–36).
+    """Variance of one empirical AUC by the formula of Hanley and McNeil (Radiology 1982;143:29–36).
+
+    Exact for exponential scores, whose spread grows with their mean. With normal scores of equal variance, for which
+    `auc_covariance` is exact, the standard error of an AUC of 0.73 from 24 positives and 86 negatives is 9 % smaller.
 
     >>> round(hanley_mcneil_variance(0.893, 51, 58) ** 0.5, 4)  # standard error, 51 abnormal and 58 normal images
     0.0325
