@@ -67,8 +67,8 @@ def test_unknown_profile_notebook_and_parameter_name_the_valid_ones(tmp_path, ca
     assert "smoke" in capsys.readouterr().err
     assert "05_roc" in error("run", "--only", "08", "--out", tmp_path)
     assert "--data" in error("run", "--out", tmp_path, "-p", "data=phantom")
-    message = error("run", "--only", "02", "--out", tmp_path, "-p", "colum=COCCluster")
-    assert "unknown parameter colum" in message and "column" in message
+    message = error("run", "--only", "02", "--out", tmp_path, "-p", "colum=COCCluster")  # codespell:ignore colum
+    assert "unknown parameter colum" in message and "column" in message  # codespell:ignore colum
 
 
 def test_data_that_are_not_there_are_told_before_anything_runs(tmp_path):
