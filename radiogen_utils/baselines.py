@@ -1,4 +1,4 @@
-"""Simple models in the folds of the networks: the bar that a network must clear, and what its start is worth untrained."""
+"""Simple models in the folds of the networks: the bar for these, and what their starts are worth untrained."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegressionCV
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedKFold
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from . import evaluation, models, training
@@ -50,7 +50,7 @@ def image_features(path: Path) -> pd.DataFrame:
     return pd.DataFrame.from_dict(cohort.visited, "index").rename(patient_of).rename_axis("patient").sort_index()
 
 
-def _features(pairs) -> dict[str, float]:
+def _features(pairs: list[tuple[np.ndarray, np.ndarray]]) -> dict[str, float]:
     areas = np.array([mask.sum() for _, mask in pairs])
     image, mask = pairs[int(areas.argmax())]
     whole = regionprops(mask.astype(np.uint8))[0]
@@ -69,13 +69,13 @@ def _features(pairs) -> dict[str, float]:
         whole.feret_diameter_max,
         float(np.hypot(*(whole.centroid - middle))),
     )
-    found = dict(zip(SHAPE, map(float, values)))
+    found = dict(zip(SHAPE, map(float, values), strict=True))
     for channel, sequence in enumerate(SEQUENCES):
         values = np.stack([one[..., channel] for one, _ in pairs])
         scale = head_window(values)[1]
         inside = np.concatenate([one[..., channel][own] for one, own in pairs]) / scale
         rings = [ndimage.binary_dilation(own, iterations=RING) & ~own & (one[..., channel] > 0) for one, own in pairs]
-        around = np.concatenate([one[..., channel][ring] for (one, _), ring in zip(pairs, rings)]) / scale
+        around = np.concatenate([one[..., channel][ring] for (one, _), ring in zip(pairs, rings, strict=True)]) / scale
         found |= {f"{sequence} mean": inside.mean(), f"{sequence} spread": inside.std()}
         found |= {f"{sequence} {p} %": np.percentile(inside, p) for p in (5, 50, 95)}
         found[f"{sequence} relative"] = inside.mean() / around.mean() if around.any() else np.nan
@@ -106,7 +106,7 @@ class Baseline:
         """The table of one repeat of the cross-validation."""
         return self.table[repeat] if isinstance(self.table, list) else self.table
 
-    def create(self, seed: int):
+    def create(self, seed: int) -> Pipeline:
         """The untrained model; the strength of its penalty is chosen within the training patients."""
         inner = StratifiedKFold(5, shuffle=True, random_state=seed)
         model = {
@@ -138,15 +138,16 @@ def clinical_and_image(cohort: Cohort) -> list[Baseline]:
 
 
 def frozen(data: Patches, arm: Arm, repeats: int, seed: int) -> Baseline:
-    """A logistic model that reads a network as it is before any training on the labels (Alain and Bengio, 2016, probes).
+    """A logistic model that reads a network as it is before any training (a probe: Alain and Bengio, 2016).
 
-    The features are what the network's last layer would see, averaged over the patient's tumour slices: a linear model of
-    them gives the mean of the slices' log-odds, as the trained networks' scores are.
+    The features are what the network's last layer would see, averaged over the patient's tumour slices: a linear model
+    of them gives the mean of the slices' log-odds, as the trained networks' scores are.
 
     Args:
         data: patches with their patients.
         arm: backbone, start and sequences. Random weights are drawn anew for each repeat.
-        repeats, seed: as for `cross_validation.cross_validate`.
+        repeats: as for `cross_validation.cross_validate`.
+        seed: likewise.
 
     Returns:
         The baseline; its name is the arm's after `evaluation.FROZEN`.
@@ -167,8 +168,11 @@ def cross_validate(
     """Out-of-fold log-odds of every baseline in the folds of the networks.
 
     Args:
+        baselines: the models.
         labels: 0 or 1 by patient, sorted.
-        folds, repeats, seed: as for `cross_validation.cross_validate`.
+        folds: as for `cross_validation.cross_validate`.
+        repeats: likewise.
+        seed: likewise.
 
     Returns:
         As `cross_validation.cross_validate`; `arm` is the baseline's name, `backbone` its model.
@@ -191,13 +195,13 @@ def permutation_aucs(baseline: Baseline, dealt: list[pd.Series], folds: int, see
     return np.array(areas)
 
 
-def _auc(baseline, labels, folds, seed) -> float:
+def _auc(baseline: Baseline, labels: pd.Series, folds: int, seed: int) -> float:
     split = assign_folds(labels, folds, seed)
     table = pd.concat([_fit(baseline, labels, 0, fold, split == fold, seed) for fold in range(folds)])
     return float(roc_auc_score(table.y_true, table.score))
 
 
-def _fit(baseline, labels, repeat, fold, out, seed) -> pd.DataFrame:
+def _fit(baseline: Baseline, labels: pd.Series, repeat: int, fold: int, out: pd.Series, seed: int) -> pd.DataFrame:
     """Rows of the patients `out`, from the model that did not see them."""
     table = baseline.of_repeat(repeat).loc[labels.index]
     model = baseline.create(seed + repeat).fit(table[~out], labels[~out])
@@ -210,17 +214,20 @@ def _fit(baseline, labels, repeat, fold, out, seed) -> pd.DataFrame:
 def clusterings(cohort: Cohort, table: pd.DataFrame, folds: int, repeats: int, seed: int) -> pd.DataFrame:
     """Every cluster of every clustering of data.csv against the rest, by trees on `table`.
 
-    Patients without a label in a clustering are left out of it. A cluster, or its rest, with fewer patients than folds is
-    left out as well.
+    Patients without a label in a clustering are left out of it. A cluster, or its rest, with fewer patients than folds
+    is left out as well.
 
     Args:
+        cohort: with the clusterings.
         table: one row a patient, as `image_features`.
-        folds, repeats, seed: as for `cross_validate`.
+        folds: as for `cross_validate`.
+        repeats: likewise.
+        seed: likewise.
 
     Returns:
         One row a cluster: clustering, cluster, patients, positives, auc (mean over the repeats), low, high (bootstrap,
-        means likewise), p (one-sided test of Mann and Whitney on the patients' mean scores) and holm (p adjusted for the
-        number of rows).
+        means likewise), p (one-sided test of Mann and Whitney on the patients' mean scores) and holm (p adjusted for
+        the number of rows).
     """
     rows = []
     for clustering in [name for name in cohort.patients.columns if name.endswith("Cluster")]:

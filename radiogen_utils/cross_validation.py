@@ -11,6 +11,7 @@ import zipfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import joblib
 import numpy as np
@@ -23,6 +24,9 @@ from .data.archive import CohortError
 from .patches import Patches
 from .support import CourseError, digest, exclusive, progress, write_atomically
 from .training import Training
+
+if TYPE_CHECKING:
+    from distributed import Client
 
 TOGETHER = 50
 """Fits of the compact network that a GPU does at the same time; alone, one leaves it idle most of the time."""
@@ -115,13 +119,14 @@ class Study:
     code: str = CODE
     digest: str = field(init=False)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         # Now and not when a key is first wanted: by then another thread may be pickling this object for the workers.
         own = digest(self.code, self.data.images.tobytes(), self.data.table.to_csv(), self.folds)
         object.__setattr__(self, "digest", own)
 
     @property
     def folds(self) -> int:
+        """Number of folds."""
         return int(self.splits.max()) + 1
 
     def key(self, arm: Arm, repeat: int, fold: int) -> str:
@@ -140,6 +145,7 @@ class Study:
         """Carry out fits of one arm, several together.
 
         Args:
+            arm: what is trained.
             fits: repeat and fold of each.
 
         Returns:
@@ -165,13 +171,13 @@ class Study:
         networks = [models.create(arm.backbone, images.shape[1], 1, seed, state) for seed in seeds]
         held_out = np.stack([self.splits[repeat] == fold for repeat, fold in fits])
         weights = np.zeros(held_out.shape)
-        for own, out in zip(weights, held_out):
+        for own, out in zip(weights, held_out, strict=True):
             own[~out] = training.slice_weights(table[~out])
         # The same number of steps in every fit, so that fits can be trained together.
         steps = max(1, len(table) * (self.folds - 1) // self.folds // arm.training.batch_size)
         training.fit(networks, images, table.label.to_numpy(), weights, arm.training, seeds, steps)
         results = []
-        for (repeat, fold), network, out in zip(fits, networks, held_out):
+        for (repeat, fold), network, out in zip(fits, networks, held_out, strict=True):
             test = table[out].assign(score=training.predict(network, images[out])[:, 0])
             scores = test.groupby("patient").score.mean()
             results.append(
@@ -202,11 +208,14 @@ def cross_validate(
 
     Args:
         data: patches with their patients and labels.
+        arms: the networks to train.
         folder: where each fit leaves its scores, and the first repeat's networks of the compact backbone, as
             `<arm>-<backbone>-r<repeat>-f<fold>`. Fits found there that were made from the same data, settings and code
             are not repeated.
-        folds: number of random folds; or each patient's fold, 0 … K-1, such as the institution, the same in every repeat.
+        folds: number of random folds; or each patient's fold, 0 … K-1, such as the institution, the same in every
+            repeat.
         repeats: the repeats train with other seeds, and reshuffle random folds.
+        seed: of the first repeat.
         scheduler: address of a Dask scheduler, `tcp://host:port`, whose workers do the fits; `None`: this machine.
 
     Returns:
@@ -240,7 +249,7 @@ def cross_validate(
     table = pd.concat(tables).assign(y_true=lambda rows: rows.patient.map(data.labels))
     # As asked, not as finished: the table must not depend on who was faster.
     number = {(arm.name, arm.backbone): i for i, arm in enumerate(arms)}
-    table["number"] = [number[pair] for pair in zip(table.arm, table.backbone)]
+    table["number"] = [number[pair] for pair in zip(table.arm, table.backbone, strict=True)]
     return table.sort_values(["number", "repeat", "fold", "patient"], ignore_index=True)[PREDICTION_COLUMNS]
 
 
@@ -268,7 +277,9 @@ def carry_out(study: Study, missing: dict[Arm, list], scheduler: str | None) -> 
                 yield arm, result
 
 
-def _on_cluster(study, tasks, scheduler):
+def _on_cluster(
+    study: Study, tasks: list[tuple[Arm, list[tuple[int, int]]]], scheduler: str
+) -> Iterator[tuple[Arm, list[dict]]]:
     """What `_fit` returns for each task, in the order in which the workers of a Dask cluster finish."""
     with connect(scheduler) as client:
         from distributed import KilledWorker, as_completed
@@ -291,15 +302,15 @@ def _on_cluster(study, tasks, scheduler):
             ) from error
 
 
-def _same(study):
+def _same(study: Study) -> Study:
     return study
 
 
-def _fit(study, arm, fits):
+def _fit(study: Study, arm: Arm, fits: list[tuple[int, int]]) -> tuple[Arm, list[dict]]:
     return arm, study.fit(arm, fits)
 
 
-def connect(scheduler: str):
+def connect(scheduler: str) -> "Client":
     """A client of a Dask scheduler.
 
     Raises:
@@ -333,21 +344,21 @@ def _path(folder: Path, arm: Arm, repeat: int, fold: int) -> Path:
     return Path(folder) / f"{arm.name}-{arm.backbone}-r{repeat}-f{fold}.npz"
 
 
-def _write(folder, study, arm, result) -> None:
+def _write(folder: Path, study: Study, arm: Arm, result: dict) -> None:
     """Leave a fit's scores, and its network if it came along, in the folder."""
     repeat, fold = result["repeat"], result["fold"]
     path = _path(folder, arm, repeat, fold)
     if result["network"] is not None:
         models.save_weights(result["network"], path.with_suffix(".safetensors"))
 
-    def write(temporary):
+    def write(temporary: Path):
         with open(temporary, "wb") as file:
             np.savez(file, key=study.key(arm, repeat, fold), patient=result["patient"], score=result["score"])
 
     write_atomically(path, write)
 
 
-def _read(folder, study, arm, repeat, fold) -> pd.DataFrame | None:
+def _read(folder: Path, study: Study, arm: Arm, repeat: int, fold: int) -> pd.DataFrame | None:
     """Rows of a fit that `_write` left; `None` where there is none of the same data, settings and code."""
     path = _path(folder, arm, repeat, fold)
     try:

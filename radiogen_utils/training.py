@@ -47,6 +47,8 @@ def draw_augmentation(n: int, generator: torch.Generator, any_contrast: bool = F
     """Random parameters for `augment`: rotation up to 20°, zoom up to 10 %, flips, gamma and gain.
 
     Args:
+        n: images to change.
+        generator: source of the numbers, on the CPU.
         any_contrast: intensities follow a random rising or falling curve as well, so that a network cannot rely on what
             is bright in one kind of image (Billot et al., Medical Image Analysis 2023;86:102789, go further and train
             on images of random contrast only).
@@ -94,7 +96,7 @@ def augment(images: torch.Tensor, parameters: torch.Tensor) -> torch.Tensor:
     return functional.grid_sample(images, grid, align_corners=False)
 
 
-def autocast(training: Training):
+def autocast(training: Training) -> torch.autocast:
     """bfloat16 where it was asked for and the hardware multiplies it; else full precision."""
     kind = device().type
     if kind == "cuda":
@@ -126,7 +128,9 @@ class Stack:
             return self.networks[0](batches[0].contiguous(memory_format=torch.channels_last))[None]
         return torch.vmap(self._one)(self._parameters, self._buffers, batches)
 
-    def _one(self, parameters, buffers, batch):
+    def _one(
+        self, parameters: dict[str, torch.Tensor], buffers: dict[str, torch.Tensor], batch: torch.Tensor
+    ) -> torch.Tensor:
         return torch.func.functional_call(self._architecture, (parameters, buffers), (batch,))
 
     def unstack(self) -> None:
@@ -180,11 +184,13 @@ def fit_by_epoch(
     for _ in range(training.epochs):
         for network in networks:
             network.train()
-        order = torch.stack([_order(own, steps * size, generator) for own, generator in zip(rows, generators)])
+        order = torch.stack(
+            [_order(own, steps * size, generator) for own, generator in zip(rows, generators, strict=True)]
+        )
         changes = [draw_augmentation(steps * size, generator, training.any_contrast) for generator in generators]
         order, changes = order.to(where), torch.stack(changes).to(where)
         total = torch.zeros(len(networks), device=where)
-        for chosen, change in zip(order.split(size, 1), changes.split(size, 1)):
+        for chosen, change in zip(order.split(size, 1), changes.split(size, 1), strict=True):
             batches = augment(images[chosen.flatten()], change.flatten(0, 1))
             # Batch normalisation of bfloat16 under vmap is not reliable (PyTorch issue 192617).
             with autocast(training) if len(networks) == 1 else nullcontext():
@@ -199,13 +205,13 @@ def fit_by_epoch(
         yield (total / steps).cpu().numpy()
 
 
-def _order(rows, n, generator):
+def _order(rows: torch.Tensor, n: int, generator: torch.Generator) -> torch.Tensor:
     """`n` of the rows in random order, none again before all were drawn."""
     rounds = [rows[torch.randperm(len(rows), generator=generator)] for _ in range(-(-n // len(rows)))]
     return torch.cat(rounds)[:n]
 
 
-def _loss(logits, targets):
+def _loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     """(M, B) from logits (M, B, K) and targets (M, B) or (M, B, K)."""
     if logits.shape[-1] == 1:
         return functional.binary_cross_entropy_with_logits(logits[..., 0], targets.float(), reduction="none")
@@ -214,7 +220,7 @@ def _loss(logits, targets):
     )
 
 
-def fit(networks: list[nn.Module], *arguments, **options) -> None:
+def fit(networks: list[nn.Module], *arguments: object, **options: object) -> None:
     """Train as `fit_by_epoch` does, to the end; leaves the networks in evaluation mode."""
     for _ in fit_by_epoch(networks, *arguments, **options):
         pass
@@ -226,7 +232,9 @@ def predict(model: nn.Module, images: np.ndarray, batch_size: int = 256) -> np.n
     """Logits of a fitted network.
 
     Args:
+        model: a network of `models`.
         images: (N, C, H, W) uint8.
+        batch_size: images at a time.
 
     Returns:
         (N, K) float32; for K = 1 the log-odds of class 1.
@@ -259,7 +267,11 @@ def pretrain(
     """Train a network on the tissue shares of glioblastoma-like cases and judge it on cases held out.
 
     Args:
+        backbone: name of one of `models.BACKBONES`.
         slices: all slices; cases that are not glioblastoma-like are left out.
+        training: epochs, learning rate and so on.
+        patches_per_slice: as for `pretraining.composition_patches`.
+        seed: of weights, split, patches and order.
         path: file of the weights, `.safetensors`; the record goes beside it as `.json`. When both are there and were
             made from the same data, settings and code, they are kept.
 
@@ -314,6 +326,7 @@ def pretrain(
             zip(
                 pretraining.TISSUES,
                 r2_score(unseen_shares, predicted, sample_weight=case_weights, multioutput="raw_values").tolist(),
+                strict=True,
             )
         ),
         "balanced_accuracy": float(balanced_accuracy),

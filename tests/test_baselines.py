@@ -40,7 +40,7 @@ def disc():
         image = np.repeat((head * 50)[..., None], 3, 2).astype(np.uint8)
         image[mask, 2] = 150
         images.append(image)
-    return list(zip(images, masks))
+    return list(zip(images, masks, strict=True))
 
 
 def test_features_of_a_disc(disc):
@@ -172,7 +172,7 @@ def test_a_model_is_fitted_to_the_other_folds_and_its_score_is_the_log_odds():
     expected = special.logit(table.chance.clip(1e-6, 1 - 1e-6))  # never infinite
     np.testing.assert_allclose(found.score, expected[found.patient])
     assert np.array_equal(found.y_true, labels[found.patient]) and len(fits) == 8
-    for (repeat, fold), (seed, seen, answers) in zip(np.ndindex(2, 4), fits):
+    for (repeat, fold), (seed, seen, answers) in zip(np.ndindex(2, 4), fits, strict=True):
         own = found[(found.repeat == repeat) & (found.fold == fold)]
         assert seed == 3 + repeat and set(seen.index) == set(labels.index) - set(own.patient)
         assert answers.equals(labels[seen.index]) and seen.equals(table.loc[seen.index])

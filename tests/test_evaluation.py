@@ -94,7 +94,7 @@ def test_delong_s_test_equals_the_fast_algorithm(scores):
             v01 = 1 - (pooled[m:] - midranks(negative)) / m
             components.append((pooled[:m].sum() / (m * n) - (m + 1) / (2 * n), v10, v01))
         (auc_a, *a10_a01), (auc_b, *b10_b01) = components
-        differences = [own - other for own, other in zip(a10_a01, b10_b01)]
+        differences = [own - other for own, other in zip(a10_a01, b10_b01, strict=True)]
         variance = sum(np.var(difference, ddof=1) / len(difference) for difference in differences)
         p = 2 * stats.norm.sf(abs(auc_a - auc_b) / np.sqrt(variance))
         assert 1e-12 < p < 1 and evaluation.delong_test(y, first, second) == pytest.approx(p, rel=1e-9)
@@ -265,7 +265,7 @@ def test_sensitivity_of_the_published_curve():
     """A patient for each step of the published curve: its corners are read back."""
     steps = np.rint(np.diff(article.ROC * [article.NEGATIVES, article.POSITIVES], axis=0, prepend=0)).astype(int)
     rows = [(label, -i) for i, step in enumerate(steps) for label, n in ((0, step[0]), (1, step[1])) for _ in range(n)]
-    y, score = map(np.array, zip(*rows))
+    y, score = map(np.array, zip(*rows, strict=True))
     for false in article.ROC[[5, 15, 25], 0]:
         at_corner = article.ROC[np.isclose(article.ROC[:, 0], false), 1]
         found, low, high = evaluation.sensitivity_at(y, score, 1 - false, n_resamples=50)

@@ -108,7 +108,9 @@ ABOVE, BELOW, AROUND = (0.1, 0.3), (-0.3, -0.1), (-0.1, 0.1)
 def test_the_claim_on_the_margin_needs_trained_networks_to_show_it_and_to_exceed_untrained_ones(
     trained, learnt, answer
 ):
-    assert verdicts.at_the_margin(*(dict(zip(("low", "high"), own)) for own in (trained, learnt))) == answer
+    assert (
+        verdicts.at_the_margin(*(dict(zip(("low", "high"), own, strict=True)) for own in (trained, learnt))) == answer
+    )
 
 
 def test_the_published_verdicts_follow_from_the_published_numbers(published):

@@ -111,7 +111,7 @@ def scan(archive: Archive, decode_images: bool = False, visit: Visit | None = No
             lambda case: _read_case(archive, case, {n: names[case, n] for n in numbers[case]}, decode_images, visit),
             numbers,
         )
-        read = dict(zip(numbers, read))
+        read = dict(zip(numbers, read, strict=True))
     for case, (pixels, sha256, found, result) in read.items():
         patient = patient_of(case)
         problems += found
@@ -124,7 +124,7 @@ def scan(archive: Archive, decode_images: bool = False, visit: Visit | None = No
         if patient in folders:
             problems.append(f"{patient}: two folders, {folders[patient]} and {case}; keep one")
         folders[patient] = case
-        rows += [(patient, case, number, count) for number, count in zip(numbers[case], pixels)]
+        rows += [(patient, case, number, count) for number, count in zip(numbers[case], pixels, strict=True)]
         manifest[patient] = (sum(count > 0 for count in pixels), sha256)
     patients = pd.DataFrame({"case": folders}).rename_axis("patient")
     patients["institution"] = [patient.split("_")[1] for patient in patients.index]

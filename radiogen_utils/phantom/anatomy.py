@@ -45,7 +45,7 @@ def _template() -> dict[str, tuple[np.ndarray, int]]:
 def _sample(name: str, position) -> np.ndarray:
     """The template `name`, trilinear, at three arrays x, y, z; 0 outside."""
     volume, size = _template()[name]
-    voxels = [(p - origin) / size for p, origin in zip(position, _ORIGIN)]
+    voxels = [(p - origin) / size for p, origin in zip(position, _ORIGIN, strict=True)]
     return ndimage.map_coordinates(volume, voxels, np.float32, order=1, mode="nearest")
 
 
@@ -106,15 +106,17 @@ class Head:
     def _positions(self, z, y, x):
         """Where the grid lies, from the tumour's centre and, after the deformation, in the templates."""
         grid = np.meshgrid(z, y, x, indexing="ij")[::-1]
-        plain = [sum(a * g for a, g in zip(row, grid)).astype(np.float32) for row in self.affine]
-        offset = [p - c for p, c in zip(plain, self.centre)]
-        mass = self.mass_effect * np.exp(-sum((o / (1.4 * r)) ** 2 for o, r in zip(offset, self.radii)))
-        position = [p - mass * o + self.elasticity * e(z, y, x) for p, o, e in zip(plain, offset, self.elastic)]
+        plain = [sum(a * g for a, g in zip(row, grid, strict=True)).astype(np.float32) for row in self.affine]
+        offset = [p - c for p, c in zip(plain, self.centre, strict=True)]
+        mass = self.mass_effect * np.exp(-sum((o / (1.4 * r)) ** 2 for o, r in zip(offset, self.radii, strict=True)))
+        position = [
+            p - mass * o + self.elasticity * e(z, y, x) for p, o, e in zip(plain, offset, self.elastic, strict=True)
+        ]
         return offset, position
 
     def _growth(self, z, y, x, offset, wm, gm):
         side = np.sign(self.centre[0]).item()
-        level = np.sqrt(sum((o / r) ** 2 for o, r in zip(offset, self.radii)))
+        level = np.sqrt(sum((o / r) ** 2 for o, r in zip(offset, self.radii, strict=True)))
         level += (abs(offset[2]) / (1.15 * self.radii[2])) ** 8  # as many slices, whatever the contour
         level += self.lobulation * (self.lobes(z, y, x) + 0.4 * self.texture(z, y, x))
         level += (0.15 + self.infiltration) * (0.6 - wm)
@@ -168,7 +170,7 @@ class Head:
         face = np.clip(0.55 + 0.25 * m.texture, 0.05, None)
         face *= np.where(m.patches > 0.9, 2.0, np.where(m.patches < -0.7, 0.15, 1))
         for eye in (-32, 32):
-            globe = sigmoid(11.5 - np.sqrt(sum((p - c) ** 2 for p, c in zip(m.position, (eye, 60, -38)))))
+            globe = sigmoid(11.5 - np.sqrt(sum((p - c) ** 2 for p, c in zip(m.position, (eye, 60, -38), strict=True))))
             face += globe * (0.15 - face)
         return signal + m.base * (face - signal)
 

@@ -67,7 +67,7 @@ age_at_initial_pathologic race ethnicity death01""".split()
 
 def _tumour_centre(rng, aggressive: bool):
     """A lobe's code in the table and a tumour's centre (x, y, z) in mm; x is positive on the right."""
-    codes, centres, others, second = zip(*_LOBES.values())
+    codes, centres, others, second = zip(*_LOBES.values(), strict=True)
     weights = np.array(second if aggressive else others)
     k = rng.choice(len(codes), p=weights / weights.sum())
     return codes[k], (centres[k] + rng.normal(0, (3, 7, 6))) * (rng.choice([-1, 1]), 1, 1)
@@ -106,7 +106,7 @@ def _glioma(rng, institution: int, centre, volume: float, aggressive: bool):
     rows, columns = (slice(*np.flatnonzero(near)[[0, -1]]) for near in (np.abs(y + 17) < 112, np.abs(x) < 92))
     m = head.maps(z, y[rows], x[columns])
     m.growth[[0, -1]] = np.inf  # the two slices free of tumour
-    outlined = np.stack([anatomy.outline(growth < 1, brain) for growth, brain in zip(m.growth, m.brain)])
+    outlined = np.stack([anatomy.outline(growth < 1, brain) for growth, brain in zip(m.growth, m.brain, strict=True)])
     near = ndimage.binary_dilation(outlined, np.ones((1, 3, 3)), iterations=4).astype(np.float32)
     inside = sigmoid((1 - m.growth) / softness) * ndimage.gaussian_filter(near, (0, 1, 1))  # no part without an outline
 
@@ -127,7 +127,7 @@ def _glioma(rng, institution: int, centre, volume: float, aggressive: bool):
     flair = np.where(m.brain, flair, head.surroundings(m, csf=csf, fat=1.1 * fat, marrow=0.35))
     pre, post = np.where(m.brain, (pre, post), (around, around + contrast * (m.depth > 0)))
     images, masks = np.zeros((len(z), 256, 256, 3), np.uint8), np.zeros((len(z), 256, 256), bool)
-    for channel, (signal, acquire) in enumerate(zip((pre, flair, post), sequences)):
+    for channel, (signal, acquire) in enumerate(zip((pre, flair, post), sequences, strict=True)):
         whole = np.zeros(masks.shape, np.float32)
         whole[:, rows, columns] = signal
         images[..., channel] = acquire(rng, whole, y, x)
@@ -156,7 +156,7 @@ def _glioblastoma(rng, like: bool):
     signal = m.t1 ** rng.uniform(0.6, 1.3) + anatomy.vessels(m)
     levels = rng.uniform(0.78, 0.98), rng.uniform(0.5, 0.85), rng.uniform(1.3, 1.8) + 0.2 * m.texture
     shares = [ndimage.gaussian_filter((labels == k).astype(np.float32), (0, 0.5, 0.5)) for k in (1, 2, 3)]
-    signal = signal * (1 - sum(shares)) + sum(share * level for share, level in zip(shares, levels))
+    signal = signal * (1 - sum(shares)) + sum(share * level for share, level in zip(shares, levels, strict=True))
     acquire = Acquisition(blur=0.5, noise=rng.uniform(0.015, 0.04), gain=rng.uniform(90, 190))
     return numbers, acquire(rng, signal * m.brain, y, x) * m.brain, labels
 
@@ -245,7 +245,7 @@ def write_cohort(folder: str | Path, n_patients: int = 110, seed: int = 0, null:
     institutions = np.searchsorted(np.cumsum(list(_INSTITUTIONS.values())), _balanced(rng, clusters == 2))
     volumes = np.clip(68e3 * np.exp(0.65 * ndtri(_balanced(rng, clusters == 2))), 14e3, 220e3).tolist()
     names = [f"PHANTOM_{list(_INSTITUTIONS)[k]}_{i:04d}" for i, k in enumerate(institutions, start=1)]
-    lobes, centres = zip(*(_tumour_centre(rng, cluster == 2) for cluster in clusters))
+    lobes, centres = zip(*(_tumour_centre(rng, cluster == 2) for cluster in clusters), strict=True)
     order = rng.permutation(n_patients)
     no_pre = order < max(1, round(n_patients * 6 / 110))
     no_post = order[::-1] < max(1, round(n_patients * 10 / 110))
@@ -255,7 +255,7 @@ def write_cohort(folder: str | Path, n_patients: int = 110, seed: int = 0, null:
         images[..., [c for c, missing in ((0, no_pre), (2, no_post)) if missing[i]]] = images[..., 1:2]
         case = f"{name}_20000101"
         (folder / "kaggle_3m" / case).mkdir()
-        for number, image, mask in zip(numbers, images, masks):
+        for number, image, mask in zip(numbers, images, masks, strict=True):
             path = folder / "kaggle_3m" / case / f"{case}_{number}.tif"
             Image.fromarray(image).save(path)
             Image.fromarray(mask.astype(np.uint8) * 255).save(path.with_stem(f"{path.stem}_mask"))
@@ -293,7 +293,7 @@ def write_glioblastoma(folder: str | Path, n_cases: int = 200, seed: int = 0) ->
     like = np.random.default_rng([seed, 3]).permutation(np.arange(n_cases) < round(2 * n_cases / 3))
     for i in range(n_cases):
         numbers, images, labels = _glioblastoma(np.random.default_rng([seed, 4, i]), like[i])
-        for number, image, label in zip(numbers, images, labels):
+        for number, image, label in zip(numbers, images, labels, strict=True):
             name = f"BRATS_{i + 1:03d}_z{number}.png"
             Image.fromarray(image).save(folder / "images" / name)
             Image.fromarray(label).save(folder / "labels" / name)

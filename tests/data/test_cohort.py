@@ -59,7 +59,7 @@ def assert_same(one, other):
     pd.testing.assert_frame_equal(one.slices, other.slices)
     assert one.digest == other.digest
     for row in one.slices.itertuples():
-        for a, b in zip(one.read(row.case, row.slice), other.read(row.case, row.slice)):
+        for a, b in zip(one.read(row.case, row.slice), other.read(row.case, row.slice), strict=True):
             assert np.array_equal(a, b)
 
 
