@@ -58,7 +58,7 @@ def anchors(text: str) -> set[str]:
 
 
 def problems(path: Path) -> list[str]:
-    """Pictures without alternative text and links to nothing in the repository; web links are left to the weekly check."""
+    """Pictures without alternative text, and links to nothing in the repository; web links are not looked at."""
     text = markdown(path)
     found = [
         f"picture without alternative text: {token['attrs']['url']}"

@@ -65,8 +65,8 @@ def parser() -> argparse.ArgumentParser:
         "--data",
         default="auto",
         metavar="auto|phantom|phantom-null|PATH",
-        help="the cohort: a folder or zip; the synthetic phantom, or its variant without any effect; auto (default): an "
-        "archive already downloaded, else the Kaggle download, else the phantom",
+        help="the cohort: a folder or zip; the synthetic phantom, or its variant without any effect; auto (default): "
+        "an archive already downloaded, else the Kaggle download, else the phantom",
     )
     runner.add_argument(
         "--pretraining",
@@ -111,6 +111,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: list[str] | None = None) -> None:
+    """Carry out a command line, that of the process by default; errors end it with one line."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a locale of few letters must not end a run over a dash
             stream.reconfigure(errors="replace")

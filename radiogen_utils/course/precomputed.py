@@ -23,7 +23,7 @@ HOW_MUCH = (*AMOUNTS, "networks", "phantom_patients", "phantom_cases")
 
 @dataclass(frozen=True)
 class Released:
-    """What was found: scores as `cross_validation.cross_validate`, AUCs under dealt labels, and the commit they are of."""
+    """What was found: scores as `cross_validation.cross_validate`, AUCs under dealt labels, and their commit."""
 
     predictions: pd.DataFrame
     permutations: pd.DataFrame

@@ -13,7 +13,7 @@ def markdown_table(header: list[str], rows: list[list]) -> str:
     return "".join("| " + " | ".join(line) + " |\n" for line in lines)
 
 
-def _cell(value) -> str:
+def _cell(value: object) -> str:
     if value is None or value != value:
         return "–"
     return f"{value:.3f}" if isinstance(value, float) else str(value)
@@ -23,7 +23,7 @@ def _p(value: float) -> str:
     return "<0.001" if value < 0.001 else f"{value:.3f}"
 
 
-def _interval(row, low="low", high="high") -> str:
+def _interval(row: dict, low: str = "low", high: str = "high") -> str:
     return f"{row[low]:.3f}{' to ' if row[low] < 0 else '–'}{row[high]:.3f}"
 
 
@@ -56,7 +56,7 @@ def results_table(results: dict) -> str:
     return "\n".join(parts)
 
 
-def _verdict(roc) -> str:
+def _verdict(roc: dict) -> str:
     main = next(row for row in roc["summary"] if [row["arm"], row["backbone"]] == list(roc["main"]))
     if roc["reproduced"] is None and main["repeats"] < verdicts.MIN_REPEATS:
         return verdicts.ONE_REPEAT
@@ -94,7 +94,8 @@ def claims(results: dict) -> list[list[str]]:
                 first, second = row["comparison"].split(" − ")
                 if first.startswith(f"{frozen}gbm, ") and second.startswith(f"{frozen}{other}, "):
                     verdict = verdicts.better(row["low"], row["high"], row["repeats"])
-                    found = f"{row['difference']:+.3f} ({row['low']:+.3f} to {row['high']:+.3f}), DeLong p {row['delong_p']:.2f}"
+                    found = f"{row['difference']:+.3f} ({row['low']:+.3f} to {row['high']:+.3f}), "
+                    found += f"DeLong p {row['delong_p']:.2f}"
                     network = frozen + first.removeprefix(f"{frozen}gbm, ")
                     rows.append([f"Glioblastoma is a better start than {NAMES[other]} ({network})", found, verdict])
     texts = {
@@ -133,22 +134,24 @@ def report(results: dict, readme: str, ablation: list[dict]) -> str:
             ["**Synthetic phantom: no patient data. The numbers show that the code works, and nothing else.**\n"]
             * synthetic
         ),
-        f"Written by a run of commit {run['commit']}, profile {run['profile']}, torch {run['versions']['torch']}. {scores} Every number is in "
-        "[results.json](results.json), every score in [predictions.csv](predictions.csv).\n",
+        f"Written by a run of commit {run['commit']}, profile {run['profile']}, torch {run['versions']['torch']}. "
+        f"{scores} Every number is in [results.json](results.json), "
+        "every score in [predictions.csv](predictions.csv).\n",
         "## The article's claims\n",
         markdown_table(["claim", "found", "verdict"], claims(results)),
         "## Paper against ours\n",
         results_table(results),
         "## Every model\n",
-        f"Cross-validation by patient, {run['settings']['folds']} folds. SD: over the repeats. Intervals: 95 %, means over the "
-        "repeats' bounds. Ensemble: AUC of a patient's mean score over the repeats, as if their networks were one.\n",
+        f"Cross-validation by patient, {run['settings']['folds']} folds. SD: over the repeats. "
+        "Intervals: 95 %, means over the repeats' bounds. "
+        "Ensemble: AUC of a patient's mean score over the repeats, as if their networks were one.\n",
         _models(roc["summary"]),
         "## Paired comparisons\n",
         "Difference of the AUCs on the same patients; means over the repeats, median of DeLong's p values.\n",
         _comparisons(roc["comparisons"]),
         "## What a start is worth by itself\n",
-        "Frozen: the network stays as it starts, and a logistic model reads the features before its last layer. From scratch: random "
-        "weights, drawn anew for each repeat.\n",
+        "Frozen: the network stays as it starts, and a logistic model reads the features before its last layer. "
+        "From scratch: random weights, drawn anew for each repeat.\n",
         _models(roc["frozen"]),
         _comparisons(roc["frozen_comparisons"]),
     ]
@@ -194,7 +197,8 @@ def report(results: dict, readme: str, ablation: list[dict]) -> str:
     ]
     if roc["institution_left_out"]:
         parts += [
-            "Each institution left out of training in turn, one repeat; `within` compares patients of the same institution only:\n",
+            "Each institution left out of training in turn, one repeat; "
+            "`within` compares patients of the same institution only:\n",
             markdown_table(
                 ["model", "random folds, mean", "institution left out", "95 % interval", "within"],
                 [
@@ -207,8 +211,8 @@ def report(results: dict, readme: str, ablation: list[dict]) -> str:
     agreement = heatmaps["agreement"]
     parts += [
         "## Attention at the margin\n",
-        "One number a patient; the median over the patients. Its 95 % bootstrap interval draws whole folds, whose patients share a "
-        "network; Wilcoxon's p is of the folds' medians.\n",
+        "One number a patient; the median over the patients. Its 95 % bootstrap interval draws whole folds, whose "
+        "patients share a network; Wilcoxon's p is of the folds' medians.\n",
         markdown_table(
             ["question", "method", "network", "patients", "median", "95 % interval", "p"],
             [
@@ -220,7 +224,8 @@ def report(results: dict, readme: str, ablation: list[dict]) -> str:
         f"Grad-CAM and occlusion of the same network agree with a median ρ of {agreement['median']:.2f} "
         f"({agreement['low']:.2f} to {agreement['high']:.2f}).\n",
         "## What the simple models live on\n",
-        "Trees on groups of the image features. FLAIR patches show FLAIR and shape, but for volume and number of slices.\n",
+        "Trees on groups of the image features. "
+        "FLAIR patches show FLAIR and shape, but for volume and number of slices.\n",
         markdown_table(
             ["features", "AUC", "95 % interval"],
             [[row["arm"], row["auc"], _interval(row)] for row in results["clusterings"]["features"]],

@@ -186,8 +186,8 @@ class Run:
         for what, now in here.items():
             if made.get(what) != now:
                 raise MissingStep(
-                    f"{self.folder} holds scores of another {what} ({made.get(what)!s:.30} instead of {now!s:.30}): run "
-                    "notebooks/04_transfer_learning.ipynb again, or choose another `out`"
+                    f"{self.folder} holds scores of another {what} ({made.get(what)!s:.30} instead of {now!s:.30}): "
+                    "run notebooks/04_transfer_learning.ipynb again, or choose another `out`"
                 )
         return predictions, permutations
 
@@ -244,6 +244,6 @@ def commit(folder: Path) -> str | None:
         return None
 
 
-def _plain(value):
+def _plain(value: object) -> object:
     """NumPy scalars and arrays as JSON values."""
     return value.tolist()

@@ -39,7 +39,8 @@ def find_cohort(where: str | Path = "auto", n_phantom_patients: int = 110, seed:
         where: "auto": `find_real_cohort`, or, where there is none, the phantom, with a printed notice. "phantom" takes
             the phantom, "phantom-null" the one whose images do not depend on the labels. Anything else is the path of a
             folder or zip; a relative one is taken from the project's root.
-        n_phantom_patients, seed: size and seed of the phantom, which is written once and kept in `data`.
+        n_phantom_patients: size of the phantom, which is written once and kept in `data`.
+        seed: of the phantom.
 
     Raises:
         CohortError: no cohort at the path, or the download failed or is not the public archive.
@@ -109,7 +110,7 @@ def check_reachable(url: str, seconds: float = 8) -> None:
 
 
 def _kaggle() -> Path:
-    """kagglehub's copy of the public archive, downloaded and verified where it is missing."""
+    """Find kagglehub's copy of the public archive, downloaded and verified where it is missing."""
     from kagglehub import dataset_download
     from kagglehub.cache import Cache
     from kagglehub.handle import parse_dataset_handle
@@ -210,8 +211,8 @@ def _bounded_requests() -> Iterator[None]:
     adapter = requests.adapters.HTTPAdapter
     send = adapter.send
 
-    def bounded(self, request, stream=False, timeout=None, **options):
-        return send(self, request, stream=stream, timeout=timeout or TIMEOUT, **options)
+    def bounded(*request: object, timeout: float | None = None, **options: object) -> requests.Response:
+        return send(*request, timeout=timeout or TIMEOUT, **options)
 
     adapter.send = bounded
     try:
@@ -235,6 +236,7 @@ def fetch_archive(url: str, md5: str, size: float, name: str) -> Path:
     An interrupted download goes on where it stopped. Nothing half-done is ever left under that name.
 
     Args:
+        url: of the tar file.
         md5: checksum of the tar file.
         size: about how many bytes it has.
         name: the one folder in the tar file.

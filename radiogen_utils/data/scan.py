@@ -94,6 +94,7 @@ def scan(archive: Archive, decode_images: bool = False, visit: Visit | None = No
     """Read the table, every mask and the tumour-bearing images, several cases at a time.
 
     Args:
+        archive: of the cohort.
         decode_images: read and decode every image.
         visit: called for every case in the same pass, so that nothing is read twice.
 
@@ -139,7 +140,7 @@ def scan(archive: Archive, decode_images: bool = False, visit: Visit | None = No
     )
 
 
-def _open_tiff(content, name, decode=True):
+def _open_tiff(content: bytes, name: str, decode: bool = True) -> Image.Image:
     if not content.startswith((b"II", b"MM")):
         kind = kind_of(content[:64])
         cause = "not a TIFF" + (f" but {kind}" if kind else "")
@@ -157,7 +158,7 @@ def _open_tiff(content, name, decode=True):
     return image
 
 
-def _find_slices(archive, problems):
+def _find_slices(archive: Archive, problems: list[str]) -> dict[tuple[str, int], tuple[str, str]]:
     """`Scan.names`; every other file, unless it is a document beside data.csv, is added to `problems`."""
     images, masks = {}, {}
     problems += archive.problems()
@@ -184,7 +185,7 @@ def _find_slices(archive, problems):
     return {key: (images[key], masks[key]) for key in keys}
 
 
-def _not_read(name):
+def _not_read(name: str) -> str:
     """Why a file is not read, and what to do, in one line."""
     wanted, suffix = "<case>/<case>_<slice>.tif or …_mask.tif", PurePosixPath(name).suffix.lower()
     if suffix in _PICTURES:
@@ -196,7 +197,9 @@ def _not_read(name):
     return f"{name}: neither a slice in the folder of its case nor a document; move it elsewhere"
 
 
-def _read_case(archive, case, names, decode_images, visit):
+def _read_case(
+    archive: Archive, case: str, names: dict[int, tuple[str, str]], decode_images: bool, visit: Visit | None
+) -> tuple[list[int], str, list[str], Any]:
     """Tumour pixels of each slice, hash of those that bear any (`verification.manifest`), problems, `visit`'s result.
 
     The hash goes by the public name, so that a cohort whose slices are named in another allowed way has the same.

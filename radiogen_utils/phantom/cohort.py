@@ -18,6 +18,7 @@ Tumour size, institution, side, missing sequences and names do not depend on the
 import io
 import re
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -65,7 +66,7 @@ age_at_initial_pathologic race ethnicity death01""".split()
 # ---- images ----
 
 
-def _tumour_centre(rng, aggressive: bool):
+def _tumour_centre(rng: np.random.Generator, aggressive: bool) -> tuple[int, np.ndarray]:
     """A lobe's code in the table and a tumour's centre (x, y, z) in mm; x is positive on the right."""
     codes, centres, others, second = zip(*_LOBES.values(), strict=True)
     weights = np.array(second if aggressive else others)
@@ -73,10 +74,12 @@ def _tumour_centre(rng, aggressive: bool):
     return codes[k], (centres[k] + rng.normal(0, (3, 7, 6))) * (rng.choice([-1, 1]), 1, 1)
 
 
-def _glioma(rng, institution: int, centre, volume: float, aggressive: bool):
+def _glioma(
+    rng: np.random.Generator, institution: int, centre: Sequence[float], volume: float, aggressive: bool
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """One patient of the cohort: slice numbers, images (Z, 256, 256, 3) uint8 and masks (Z, 256, 256) bool."""
 
-    def draw(median, effect, spread):
+    def draw(median: float, effect: float, spread: float) -> float:
         return float(median * np.exp(effect * aggressive + rng.normal(0, spread)))
 
     # All effects on the image; enhancing at all is a matter of chance too.
@@ -135,7 +138,7 @@ def _glioma(rng, institution: int, centre, volume: float, aggressive: bool):
     return first + 1 + np.arange(len(z)), images, masks
 
 
-def _glioblastoma(rng, like: bool):
+def _glioblastoma(rng: np.random.Generator, like: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """One case of the glioblastoma set: slice numbers, images and labels, both (Z, 120, 120) uint8."""
     _, centre = _tumour_centre(rng, True)
     volume = min(max(np.exp(rng.normal(np.log(105e3), 0.45)), 30e3), 230e3)
@@ -164,7 +167,9 @@ def _glioblastoma(rng, like: bool):
 # ---- tables ----
 
 
-def _tables(rng, names, clusters, lobes, right):
+def _tables(
+    rng: np.random.Generator, names: Sequence[str], clusters: np.ndarray, lobes: Sequence[int], right: Sequence[bool]
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Clinical table, survival and mutations; the tumours lie in `lobes` (codes), on the `right` or not."""
     n = len(names)
     table = pd.DataFrame({"Patient": names})
@@ -185,7 +190,7 @@ def _tables(rng, names, clusters, lobes, right):
     return table, survival, mutations[rng.permutation(n) >= round(0.04 * n)]
 
 
-def _balanced(rng, group):
+def _balanced(rng: np.random.Generator, group: np.ndarray) -> np.ndarray:
     """Numbers between 0 and 1, spread evenly in the group and in the rest: small classes do not differ by chance."""
     quantiles = np.empty(len(group))
     for members in (group, ~group):
@@ -193,7 +198,7 @@ def _balanced(rng, group):
     return np.clip(quantiles, 1e-3, 0.999)
 
 
-def _write_excel(table, path, sheet):
+def _write_excel(table: pd.DataFrame, path: Path, sheet: str) -> None:
     """A workbook without the time of writing, so that equal tables give equal bytes."""
     buffer = io.BytesIO()
     table.to_excel(buffer, sheet_name=sheet, index=False)

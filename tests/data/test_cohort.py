@@ -370,7 +370,8 @@ def test_real_archive_is_partial_and_unchanged(real_archive):
     found = verify(real_archive)
     assert (found.status, found.problems) == ("partial", [])
     assert found.summary == (
-        "partial archive: 1,550 of 3,929 slices; all 1,373 tumour-bearing slices of 110 patients are present and unchanged"
+        "partial archive: 1,550 of 3,929 slices; "
+        "all 1,373 tumour-bearing slices of 110 patients are present and unchanged"
     )
 
 
