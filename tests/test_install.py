@@ -330,6 +330,12 @@ def test_bare_make_lists_all_targets(make):
     assert all(f"{name}=" in shown for name in ("DATA", "PRETRAINING", "PROFILE", "OUT", "TRAIN", "PYTHON"))
 
 
+@pytest.mark.parametrize("target", ["test", "test-all"])
+def test_tests_begin_with_lint(make, target):
+    shown = make(target).stdout.replace("\n", " ")
+    assert shown.index("ruff check") < shown.index("ruff format --check") < shown.index("codespell") < shown.index("pytest")
+
+
 def test_report_needs_a_run(make):
     done = make("report")
     assert done.returncode and done.stderr.startswith("There is no run to report on: run 'make figures' first.\n")
