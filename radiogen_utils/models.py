@@ -126,7 +126,7 @@ def create(backbone: str, channels: int = 1, outputs: int = 1, seed: int = 0, we
         n_in = body[stem].shape[1]
         if n_in != channels:
             body[stem] = body[stem].mean(1, keepdim=True).repeat(1, channels, 1, 1) * (n_in / channels)
-        missing, unexpected = model.load_state_dict(body, strict=True)
+        missing, unexpected = model.load_state_dict(body, strict=False)
         if set(missing) != head or unexpected:
             raise ValueError(f"these weights are not of {backbone}: {sorted(set(missing) - head) + unexpected}")
     return model
