@@ -22,7 +22,7 @@ unexport PYTHONPATH PYTHONHOME PYTHONSTARTUP
 OPTIONS = $(strip $(if $(DATA),--data "$$DATA") $(if $(PRETRAINING),--pretraining "$$PRETRAINING") \
 	$(if $(PROFILE),--profile "$$PROFILE") $(if $(OUT),--out "$$OUT") $(if $(filter $(YES),$(TRAIN)),--train))
 
-.PHONY: help environment figures test test-all lab report bench clean
+.PHONY: help environment figures test test-all lint lab report bench clean
 
 help:
 	@echo 'make figures    data, all notebooks, the three figures: some minutes'
@@ -30,6 +30,7 @@ help:
 	@echo 'make report     the executed notebooks of the last run as web pages: seconds'
 	@echo 'make test       the quick tests: some minutes'
 	@echo 'make test-all   all tests: about a quarter of an hour'
+	@echo 'make lint       style, annotations and spelling: seconds (make test begins with it)'
 	@echo 'make bench      speed and memory, as ratios: some minutes'
 	@echo 'make clean      deletes .venv and runs'
 	@echo
@@ -51,10 +52,16 @@ environment:
 figures: environment
 	$(PY) -m radiogen_utils run $(OPTIONS) --publish
 
-test: environment
+# The same before each commit: .pre-commit-config.yaml.
+lint: environment
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m codespell_lib
+
+test: lint
 	$(PY) -m pytest -n auto --dist loadfile --no-loadscope-reorder -m "not slow"
 
-test-all: environment
+test-all: lint
 	$(PY) -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 lab: environment

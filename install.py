@@ -20,6 +20,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import NoReturn
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
@@ -54,16 +55,17 @@ CAUSES = {  # what pip and uv say when they stop, and what the reader can do abo
 }
 
 
-def say(line):
+def say(line: str) -> None:
+    """Print a line beside what pip and uv print."""
     print(line, file=sys.stderr, flush=True)
 
 
-def stop(what, said=""):
+def stop(what: str, said: str = "") -> NoReturn:
     """End with one line: what is wrong, what to do, and how pip or uv put it."""
     sys.exit(f"error: {what}, then run the same command again" + (f" ({said[:250]})" if said else ""))
 
 
-def diagnose(output):
+def diagnose(output: str) -> NoReturn:
     """Find the cause in what pip or uv printed."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     for pattern, what in CAUSES.items():
@@ -73,7 +75,7 @@ def diagnose(output):
     stop("the installation failed: see to the cause", lines[-1] if lines else "")
 
 
-def call(command, env=None, show=False):
+def call(command: list, env: dict = None, show: bool = False) -> tuple:
     """Exit status and output of a command; of its downloads, those of 10 MB and more are shown."""
     lines = []
     options = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "cwd": str(ROOT)}
@@ -88,18 +90,19 @@ def call(command, env=None, show=False):
     return process.returncode, "".join(lines)
 
 
-def identity():
+def identity() -> str:
     """The interpreter of .venv and the folder it stands in, as it tells them; empty if it does not start."""
     code = "import os, sys; r = os.path.realpath; print(ascii([sys.version, r(sys.prefix), r(sys._base_executable)]))"
     status, output = call([PYTHON, "-I", "-c", code])
     return "" if status else output.strip()
 
 
-def digest():
+def digest() -> str:
+    """Checksum of what is asked for."""
     return hashlib.sha256(b"".join((ROOT / f).read_bytes() for f in ("pyproject.toml", "constraints.txt"))).hexdigest()
 
 
-def stamp():
+def stamp() -> dict:
     """What a finished installation left: its interpreter and folder, its requirements, its extras."""
     try:
         return dict(json.loads(STAMP.read_text(encoding="utf-8")))
@@ -107,7 +110,7 @@ def stamp():
         return {}
 
 
-def pip_settings():
+def pip_settings() -> dict:
     """The reader's pip configuration, from files and variables."""
     env = dict(os.environ, PIP_USER="0", PIP_QUIET="0")  # `user = true` would make pip list one file only, `quiet` none
     lines = call([PYTHON, "-I", "-X", "utf8", "-m", "pip", "config", "list"], env)[1].splitlines()
@@ -117,14 +120,14 @@ def pip_settings():
     return {name: value for _, name, value in sorted(found)}
 
 
-def present(source):
+def present(source: str) -> bool:
     """False for a folder that is not there: pip skips it, uv would stop."""
     url = urlsplit(source)
     local = url2pathname(url.path) if url.scheme == "file" else source
     return url.scheme.startswith("http") or Path(local).expanduser().exists()
 
 
-def environment(settings):
+def environment(settings: dict) -> dict:
     """Variables for pip and uv: the reader's, but of those that steer an installation only where packages come from."""
     env = {name: value for name, value in os.environ.items() if not LEAKS.match(name) or SOURCES.match(name)}
     env.update(PIP_CONFIG_FILE=os.devnull, PIP_DISABLE_PIP_VERSION_CHECK="1", PIP_NO_INPUT="1")
@@ -143,7 +146,7 @@ def environment(settings):
     return env
 
 
-def plan(requirements, env):
+def plan(requirements: list, env: dict) -> tuple:
     """The command with which uv installs, and what it would do.
 
     The reader's sources are asked first. If they answer with the registry's torch, the build that fits this computer
@@ -167,9 +170,9 @@ def plan(requirements, env):
     return command, 0, output
 
 
-def check_python():
+def check_python() -> None:
     """Stop if no environment can be made from this Python."""
-    if sys.version_info < (3, 11):
+    if sys.version_info < (3, 11):  # noqa: UP036 (any Python may start this script)
         found = f"this is {platform.python_version()} ({sys.executable})"
         stop(f"Python 3.11 or newer is needed, {found}: install one and name it (make PYTHON=python3.12 ...)")
     try:
@@ -178,7 +181,7 @@ def check_python():
         stop("Python's venv module is missing: `sudo apt install python{}.{}-venv`".format(*sys.version_info))
 
 
-def create():
+def create() -> None:
     """An empty environment in .venv, whatever was there."""
     base = getattr(sys, "_base_executable", sys.executable)  # sys.executable may be the one in .venv
     status, output = call([base, "-I", "-m", "venv", "--clear", str(VENV)])
@@ -186,7 +189,8 @@ def create():
         diagnose(output)
 
 
-def main(extras):
+def main(extras: list) -> None:
+    """Set up, update or leave the environment, with these extras of pyproject.toml and those it has."""
     if extras and extras[0].startswith("-"):
         sys.exit(__doc__)
     old, here = stamp(), identity()

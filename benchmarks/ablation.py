@@ -1,8 +1,8 @@
 """What each choice of pretraining and fine-tuning brings: compact network, five-fold cross-validation of some patients.
 
-The patients are those outside the first test fold, so that nothing is chosen on patients who are all tested later with what
-was chosen. It is not nested: nine tenths of them are tested in other folds. Found results are kept; delete the file to
-start again.
+The patients are those outside the first test fold, so that nothing is chosen on patients who are all tested later with
+what was chosen. It is not nested: nine tenths of them are tested in other folds. Found results are kept; delete the
+file to start again.
 
     .venv/bin/python benchmarks/ablation.py --data lgg-mri-segmentation.zip --pretraining msd-brain-t1gd-slices.zip
 """
@@ -33,7 +33,7 @@ FOLDS, SEEDS = 5, (100, 101)
 
 @dataclass(frozen=True)
 class Variant:
-    """A way to pretrain (`None`: not at all) and to fine-tune; `frozen`: how many of the first blocks stay as they are."""
+    """A way to pretrain (`None`: not at all) and to fine-tune; the first `frozen` blocks stay as they are."""
 
     pretraining: Training | None = None
     training: Training = PROFILE.compact
@@ -52,7 +52,9 @@ VARIANTS = {
 PLAN = [(("FLAIR",), name) for name in VARIANTS] + [(("post-contrast",), name) for name in list(VARIANTS)[:3]]
 
 
-def fit(data: Patches, sequences, variant: Variant, weights: Path | None, seed: int, fold: int) -> dict[str, float]:
+def fit(
+    data: Patches, sequences: tuple[str, ...], variant: Variant, weights: Path | None, seed: int, fold: int
+) -> dict[str, float]:
     """Scores of the patients held out in one inner fold."""
     torch.set_num_threads(1)
     patient = data.table.patient
@@ -69,6 +71,7 @@ def fit(data: Patches, sequences, variant: Variant, weights: Path | None, seed: 
 
 
 def main() -> None:
+    """Judge the variants that have no result yet, one after the other."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", default="auto", help="the LGG cohort: a path, or auto")
     parser.add_argument("--pretraining", required=True, help="the glioblastoma slices")

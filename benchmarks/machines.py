@@ -53,6 +53,7 @@ def scores(patches: Path, bf16: bool, seed: int) -> pd.Series:
 
 
 def main() -> None:
+    """Compare the conditions; with `--condition`, be one of them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", default="auto", help="the cohort, as for `python -m radiogen_utils run`")
     parser.add_argument("--out", type=Path, default=project_root() / "runs" / "machines.json")

@@ -5,8 +5,10 @@ to 20°, zoom up to 10 %, flips, gamma, gain), in the precision and memory layou
 """
 
 import time
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import skimage.transform
 import torch
 from PIL import Image
@@ -19,16 +21,16 @@ from radiogen_utils.patches import head_window, stretch, tumor_patch
 
 
 class TiffSlices(Dataset):
-    """Reads a slice's two TIFF files at each access, changes it with scikit-image; so does the author's segmentation code."""
+    """Reads a slice's two TIFF files at each access; scikit-image as in the author's segmentation code."""
 
-    def __init__(self, folder, table):
+    def __init__(self, folder: Path, table: pd.DataFrame):
         self.files = [folder / row.case / f"{row.case}_{row.slice}" for row in table.itertuples()]
         self.labels = table.label.to_numpy(np.float32)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.files)
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, np.float32]:
         image = np.asarray(Image.open(f"{self.files[index]}.tif"))[..., 1]
         mask = np.asarray(Image.open(f"{self.files[index]}_mask.tif"))
         patch = stretch(tumor_patch(image, mask), head_window(image)) / 255
@@ -43,7 +45,7 @@ class TiffSlices(Dataset):
 class Transformed(Dataset):
     """Patches in memory; torchvision's transforms (v2), sample by sample."""
 
-    def __init__(self, images, labels):
+    def __init__(self, images: np.ndarray, labels: np.ndarray):
         self.images, self.labels = torch.from_numpy(images), labels.astype(np.float32)
         self.change = v2.Compose(
             [
@@ -56,14 +58,14 @@ class Transformed(Dataset):
             ]
         )
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.images)
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, np.float32]:
         return self.change(self.images[index]), self.labels[index]
 
 
-def monai_cached(images, labels):
+def monai_cached(images: np.ndarray, labels: np.ndarray) -> Dataset:
     """MONAI's `CacheDataset` with its random array transforms."""
     from monai.data import CacheDataset
     from monai.transforms import (
@@ -90,14 +92,14 @@ def monai_cached(images, labels):
             RandScaleIntensityd(**key, prob=1, factors=0.1),
         ]
     )
-    rows = [{"image": image, "label": np.float32(label)} for image, label in zip(images, labels)]
+    rows = [{"image": image, "label": np.float32(label)} for image, label in zip(images, labels, strict=True)]
     return CacheDataset(rows, change, cache_rate=1.0, progress=False)
 
 
 class Loop:
     """The usual training loop on all cores; the workers of its `DataLoader` stay alive between the turns."""
 
-    def __init__(self, dataset, cores: int, batch_size: int):
+    def __init__(self, dataset: Dataset, cores: int, batch_size: int):
         self.cores = cores
         self.loader = DataLoader(
             dataset, batch_size, shuffle=True, num_workers=cores, drop_last=True, persistent_workers=True

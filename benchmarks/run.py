@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 import zipfile
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
@@ -48,25 +49,27 @@ def interleave(contenders: dict, turns: int = TURNS) -> dict[str, list[float]]:
     return results
 
 
-def ratio(results, above, below) -> float:
+def ratio(results: dict[str, list[float]], above: str, below: str) -> float:
     """Median over the turns of one contender's figure over another's."""
-    return statistics.median(a / b for a, b in zip(results[above], results[below]))
+    return statistics.median(a / b for a, b in zip(results[above], results[below], strict=True))
 
 
-def seconds(function, *arguments) -> float:
+def seconds(function: Callable[..., object], *arguments: object) -> float:
+    """Duration of one call."""
     start = time.perf_counter()
     function(*arguments)
     return time.perf_counter() - start
 
 
-def medians(results, digits=0) -> dict:
+def medians(results: dict[str, list[float]], digits: int = 0) -> dict:
+    """Median by contender."""
     return {name: round(statistics.median(values), digits) for name, values in results.items()}
 
 
 # Training
 
 
-def limit(images, labels) -> float:
+def limit(images: np.ndarray, labels: np.ndarray) -> float:
     """Patches a second of the same network stepping again and again on one resident batch, on one core."""
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
@@ -87,7 +90,7 @@ def limit(images, labels) -> float:
     return steps * size / (time.perf_counter() - start)
 
 
-def loop(images, labels) -> float:
+def loop(images: np.ndarray, labels: np.ndarray) -> float:
     """Patches a second of the course's loop, real augmentation included, on one core."""
     torch.set_num_threads(1)
     steps = len(images) // SETTINGS.batch_size * SETTINGS.epochs
@@ -96,7 +99,7 @@ def loop(images, labels) -> float:
     return steps * SETTINGS.batch_size / (time.perf_counter() - start)
 
 
-def train(path) -> dict:
+def train(path: Path) -> dict:
     """The course's loop against its limit, and against what a user would write instead."""
     import rivals
 
@@ -129,7 +132,7 @@ def train(path) -> dict:
 # Archive to patches
 
 
-def bare(path, table) -> None:
+def bare(path: Path, table: pd.DataFrame) -> None:
     """Read and decode the tumour-bearing TIFFs and do nothing with them."""
     archive = Archive(path)
     for row in table.itertuples():
@@ -137,7 +140,7 @@ def bare(path, table) -> None:
             np.array(Image.open(BytesIO(archive.read(f"{row.case}/{row.case}_{row.slice}{ending}.tif"))))
 
 
-def prepare(path) -> dict:
+def prepare(path: Path) -> dict:
     """Archive to patches against reading and decoding alone, and the second time."""
     table = patches.build_patches(path).table
     with tempfile.TemporaryDirectory() as folder:
@@ -164,7 +167,7 @@ def prepare(path) -> dict:
 # Heatmaps and figures
 
 
-def draw(path) -> dict:
+def draw(path: Path) -> dict:
     """Heatmaps in batches against one by one; Figure 2 and its table from the committed predictions."""
     images = patches.build_patches(path).sequences(("FLAIR",))[:128]
     network = models.create("compact")
@@ -190,7 +193,7 @@ def draw(path) -> dict:
 # Growth with the number of patients
 
 
-def grow(path) -> dict:
+def grow(path: Path) -> dict:
     """Time for a quarter, a half and all of the patients; 1 is exactly linear."""
     data = patches.build_patches(path)
     archive, patients = Archive(path), list(data.labels.index)
@@ -212,7 +215,7 @@ def grow(path) -> dict:
         fitting = interleave({s: lambda s=s: seconds(loop, *subsets[s][1:]) for s in shares})
     size = {share: len(images) for share, (_, images, _) in subsets.items()}
 
-    def linear(results):
+    def linear(results: dict[str, list[float]]):
         return {f"{s:.0%} of the patients": ratio(results, s, 1) * size[1] / size[s] for s in shares[:-1]}
 
     return {"time per slice, over that of all: preparing": linear(preparing), "training": linear(fitting)}
@@ -221,7 +224,7 @@ def grow(path) -> dict:
 # GPU
 
 
-def gpu(path) -> dict:
+def gpu(path: Path) -> dict:
     """A whole arm of the compact network, ten folds and five repeats, together and one after the other."""
     if training.device().type != "cuda":
         return {"skipped": "no GPU here"}
@@ -260,7 +263,7 @@ def run_section(name: str, path: Path) -> dict:
     return json.loads(printed.splitlines()[-1]) | {"seconds": round(time.perf_counter() - start)}
 
 
-def lines(values: dict, indent: str = ""):
+def lines(values: dict, indent: str = "") -> Iterator[str]:
     """Nested results as lines of text."""
     for name, value in values.items():
         if isinstance(value, dict):
@@ -275,6 +278,7 @@ def lines(values: dict, indent: str = ""):
 
 
 def main() -> None:
+    """Measure all sections, or one in this process."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", default="phantom", help="the cohort: a path, phantom (default), or auto")
     parser.add_argument("--out", type=Path, default=project_root() / "runs" / "bench.json", help="file of the results")

@@ -50,7 +50,7 @@ def image_features(path: Path) -> pd.DataFrame:
     return pd.DataFrame.from_dict(cohort.by_case, "index").rename(patient_of).rename_axis("patient").sort_index()
 
 
-def _features(pairs) -> dict[str, float]:
+def _features(pairs: list[tuple[np.ndarray, np.ndarray]]) -> dict[str, float]:
     areas = np.array([mask.sum() for _, mask in pairs])
     image, mask = pairs[int(areas.argmax())]
     whole = regionprops(mask.astype(np.uint8))[0]
@@ -69,7 +69,7 @@ def _features(pairs) -> dict[str, float]:
         whole.feret_diameter_max,
         float(np.hypot(*(whole.centroid - middle))),
     )
-    found = dict(zip(SHAPE, map(float, values)))
+    found = dict(zip(SHAPE, map(float, values), strict=True))
     for channel, sequence in enumerate(SEQUENCES):
         values = np.stack([one[..., channel] for one, _ in pairs])
         scale = head_window(values)[1]
@@ -109,7 +109,7 @@ class Baseline:
         """The table of one repeat of the cross-validation."""
         return self.table[repeat] if isinstance(self.table, list) else self.table
 
-    def create(self, seed: int):
+    def create(self, seed: int) -> Pipeline:
         """The untrained model; the strength of its penalty is chosen within the training patients."""
         inner = StratifiedKFold(5, shuffle=True, random_state=seed)
         model = {
@@ -143,8 +143,8 @@ def clinical_and_image(cohort: Cohort) -> list[Baseline]:
 def frozen(data: Patches, arm: Arm, repeats: int, seed: int) -> Baseline:
     """A linear probe (Alain and Bengio, 2016): a logistic model of the features of a network not yet trained on the labels.
 
-    The features are what the network's last layer would see, averaged over the patient's tumour slices: a linear model of
-    them gives the mean of the slices' log-odds, as the trained networks' scores are.
+    The features are what the network's last layer would see, averaged over the patient's tumour slices: a linear model
+    of them gives the mean of the slices' log-odds, as the trained networks' scores are.
 
     Args:
         data: patches with their patients.
@@ -170,8 +170,11 @@ def cross_validate(
     """Out-of-fold log-odds of every baseline in the folds of the networks.
 
     Args:
+        baselines: the models.
         labels: 0 or 1 by patient, sorted.
-        folds, repeats, seed: as for `cross_validation.cross_validate`.
+        folds: as for `cross_validation.cross_validate`.
+        repeats: likewise.
+        seed: likewise.
 
     Returns:
         As `cross_validation.cross_validate`; `arm` is the baseline's name, `backbone` its model.
@@ -211,17 +214,20 @@ def _out_of_fold(baseline, labels, split, repeat, seed, n_jobs=1) -> pd.DataFram
 def clusterings(cohort: Cohort, table: pd.DataFrame, folds: int, repeats: int, seed: int) -> pd.DataFrame:
     """Every cluster of every clustering of data.csv against the rest, by trees on `table`.
 
-    Patients without a label in a clustering are left out of it. A cluster, or its rest, with fewer patients than folds is
-    left out as well.
+    Patients without a label in a clustering are left out of it. A cluster, or its rest, with fewer patients than folds
+    is left out as well.
 
     Args:
+        cohort: with the clusterings.
         table: one row a patient, as `image_features`.
-        folds, repeats, seed: as for `cross_validate`.
+        folds: as for `cross_validate`.
+        repeats: likewise.
+        seed: likewise.
 
     Returns:
         One row a cluster: clustering, cluster, patients, positives, auc (mean over the repeats), low, high (bootstrap,
-        means likewise), p (one-sided test of Mann and Whitney on the patients' mean scores) and holm (p adjusted for the
-        number of rows).
+        means likewise), p (one-sided test of Mann and Whitney on the patients' mean scores) and holm (p adjusted for
+        the number of rows).
     """
     rows = []
     for clustering in [name for name in cohort.patients.columns if name.endswith("Cluster")]:

@@ -11,6 +11,7 @@ import zipfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import joblib
 import numpy as np
@@ -115,13 +116,14 @@ class CrossValidation:
     code: str = CODE
     fingerprint: str = field(init=False)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         # Now and not when a key is first wanted: by then another thread may be pickling this object for the workers.
         value = fingerprint(self.code, self.data.images.tobytes(), self.data.table.to_csv(), self.folds)
         object.__setattr__(self, "fingerprint", value)
 
     @property
     def folds(self) -> int:
+        """Number of folds."""
         return int(self.splits.max()) + 1
 
     def key(self, arm: Arm, repeat: int, fold: int) -> str:
@@ -140,6 +142,7 @@ class CrossValidation:
         """Carry out fits of one arm, several together.
 
         Args:
+            arm: what is trained.
             fits: repeat and fold of each.
 
         Returns:
@@ -171,7 +174,7 @@ class CrossValidation:
         steps = max(1, len(table) * (self.folds - 1) // self.folds // arm.training.batch_size)
         training.fit(networks, images, table.label.to_numpy(), weights, arm.training, seeds, steps)
         results = []
-        for (repeat, fold), network, out in zip(fits, networks, held_out):
+        for (repeat, fold), network, out in zip(fits, networks, held_out, strict=True):
             test = table[out].assign(score=training.predict(network, images[out])[:, 0])
             scores = test.groupby("patient").score.mean()
             result = {"repeat": repeat, "fold": fold, "patient": scores.index.to_numpy(str), "score": scores.to_numpy()}
@@ -194,11 +197,14 @@ def cross_validate(
 
     Args:
         data: patches with their patients and labels.
+        arms: the networks to train.
         folder: where each fit leaves its scores, and the first repeat's networks of the compact backbone, as
             `<arm>-<backbone>-r<repeat>-f<fold>`. Fits found there that were made from the same data, settings and code
             are not repeated.
-        folds: number of random folds; or each patient's fold, 0 … K-1, such as the institution, the same in every repeat.
+        folds: number of random folds; or each patient's fold, 0 … K-1, such as the institution, the same in every
+            repeat.
         repeats: the repeats train with other seeds, and reshuffle random folds.
+        seed: of the first repeat.
         scheduler: address of a Dask scheduler, `tcp://host:port`, whose workers do the fits; `None`: this machine.
 
     Returns:
@@ -232,7 +238,7 @@ def cross_validate(
     table = pd.concat(tables).assign(y_true=lambda rows: rows.patient.map(data.labels))
     # In the order of the arms, not in that in which the fits were finished.
     number = {(arm.name, arm.backbone): i for i, arm in enumerate(arms)}
-    table["number"] = [number[pair] for pair in zip(table.arm, table.backbone)]
+    table["number"] = [number[pair] for pair in zip(table.arm, table.backbone, strict=True)]
     return table.sort_values(["number", "repeat", "fold", "patient"], ignore_index=True)[PREDICTION_COLUMNS]
 
 
@@ -291,7 +297,7 @@ def _fit(cv, arm, fits):
     return arm, cv.fit(arm, fits)
 
 
-def connect(scheduler: str):
+def connect(scheduler: str) -> "Client":
     """A client of a Dask scheduler.
 
     Raises:
@@ -332,7 +338,7 @@ def _write(folder, cv, arm, result) -> None:
     if result["network"] is not None:
         models.save_weights(result["network"], path.with_suffix(".safetensors"))
 
-    def write(temporary):
+    def write(temporary: Path):
         with open(temporary, "wb") as file:
             np.savez(file, key=cv.key(arm, repeat, fold), patient=result["patient"], score=result["score"])
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 from scipy import stats
 from scipy.special import expit
 from sklearn.metrics import roc_auc_score, roc_curve
@@ -16,16 +17,20 @@ FROZEN = "frozen "
 
 
 def split_arm(arm: str) -> tuple[str, str]:
-    """Initialisation and sequences in an arm's name: "gbm-post-contrast" -> ("gbm", "post-contrast").
+    """Initialisation and sequences in an arm's name.
 
     The article's sequence, which the name leaves out, is FLAIR; a simple model has its name and "".
+
+    Example:
+        >>> split_arm("gbm-post-contrast"), split_arm("gbm"), split_arm("age and grade")
+        (('gbm', 'post-contrast'), ('gbm', 'FLAIR'), ('age and grade', ''))
     """
     name = arm.removeprefix(FROZEN).removesuffix(LEFT_OUT)
     initialisation, _, sequences = name.partition("-")
     return (initialisation, sequences or "FLAIR") if initialisation in article.AUC else (name, "")
 
 
-def _check(y_true, *scores) -> tuple[np.ndarray, ...]:
+def _check(y_true: ArrayLike, *scores: ArrayLike) -> tuple[np.ndarray, ...]:
     """Labels as bool and scores as float64, all (N,); refuses what no ROC curve can be drawn from."""
     y_true, scores = np.asarray(y_true), [np.asarray(score, float) for score in scores]
     if any(score.shape != y_true.shape or y_true.ndim != 1 for score in scores):
@@ -37,13 +42,13 @@ def _check(y_true, *scores) -> tuple[np.ndarray, ...]:
     return y_true.astype(bool), *scores
 
 
-def _placements(y_true, score) -> np.ndarray:
+def _placements(y_true: np.ndarray, score: np.ndarray) -> np.ndarray:
     """(positives, negatives): 1 where the positive scores higher, 1/2 on a tie, 0 else; its mean is the AUC."""
     positive, negative = score[y_true][:, None], score[~y_true][None, :]
     return (positive > negative) + 0.5 * (positive == negative)
 
 
-def _resample(y_true, n_resamples, seed) -> np.ndarray:
+def _resample(y_true: np.ndarray, n_resamples: int, seed: int) -> np.ndarray:
     """(n_resamples, N): how often each patient is drawn; resamples with one class only are drawn again."""
     rng = np.random.default_rng(seed)
     n = len(y_true)
@@ -53,18 +58,18 @@ def _resample(y_true, n_resamples, seed) -> np.ndarray:
     return counts
 
 
-def _resampled_auc(y_true, score, counts) -> np.ndarray:
+def _resampled_auc(y_true: np.ndarray, score: np.ndarray, counts: np.ndarray) -> np.ndarray:
     positive, negative = counts[:, y_true], counts[:, ~y_true]
     wins = np.einsum("bp,pn,bn->b", positive, _placements(y_true, score), negative, optimize=True)
     return wins / (positive.sum(1) * negative.sum(1))
 
 
-def _percentiles(values) -> tuple[float, float]:
+def _percentiles(values: ArrayLike) -> tuple[float, float]:
     low, high = np.percentile(values, [50 * (1 - CONFIDENCE), 50 * (1 + CONFIDENCE)])
     return float(low), float(high)
 
 
-def auc_ci(y_true, y_score, n_resamples: int = 2000, seed: int = 0) -> tuple[float, float, float]:
+def auc_ci(y_true: ArrayLike, y_score: ArrayLike, n_resamples: int = 2000, seed: int = 0) -> tuple[float, float, float]:
     """AUC with its 95 % percentile bootstrap interval over patients.
 
     The semantics are those of the article's author (mateuszbuda/ml-stat-util): patients are resampled with
@@ -73,19 +78,28 @@ def auc_ci(y_true, y_score, n_resamples: int = 2000, seed: int = 0) -> tuple[flo
     Args:
         y_true: (N,) 0 or 1.
         y_score: (N,) higher for 1.
+        n_resamples: resamples of the patients.
+        seed: of the resampling.
 
     Returns:
         AUC, low, high.
 
     Raises:
         ValueError: other labels, one class only, scores that are not finite or of another length.
+
+    Example:
+        >>> auc, low, high = auc_ci([0, 0, 0, 1, 1, 1], [0.1, 0.4, 0.5, 0.3, 0.8, 0.9])
+        >>> round(auc, 3), low < auc < high
+        (0.778, True)
     """
     y_true, y_score = _check(y_true, y_score)
     resampled = _resampled_auc(y_true, y_score, _resample(y_true, n_resamples, seed))
     return float(roc_auc_score(y_true, y_score)), *_percentiles(resampled)
 
 
-def auc_difference(y_true, score_a, score_b, n_resamples: int = 2000, seed: int = 0) -> tuple[float, float, float]:
+def auc_difference(
+    y_true: ArrayLike, score_a: ArrayLike, score_b: ArrayLike, n_resamples: int = 2000, seed: int = 0
+) -> tuple[float, float, float]:
     """AUC of `score_a` minus AUC of `score_b` on the same patients, with its 95 % paired bootstrap interval.
 
     Arguments, returns and errors as for `auc_ci`; both scores are resampled together.
@@ -96,7 +110,7 @@ def auc_difference(y_true, score_a, score_b, n_resamples: int = 2000, seed: int 
     return float(roc_auc_score(y_true, score_a) - roc_auc_score(y_true, score_b)), *_percentiles(difference)
 
 
-def _delong_covariance(y_true, *scores) -> np.ndarray:
+def _delong_covariance(y_true: np.ndarray, *scores: np.ndarray) -> np.ndarray:
     """Covariance of the AUCs of several scores on the same patients (DeLong et al., Biometrics 1988, equation 6)."""
     if min(y_true.sum(), (~y_true).sum()) < 2:
         raise ValueError("DeLong's variance needs at least two patients of each class")
@@ -106,10 +120,14 @@ def _delong_covariance(y_true, *scores) -> np.ndarray:
     return by_positive / y_true.sum() + by_negative / (~y_true).sum()
 
 
-def delong_ci(y_true, y_score) -> tuple[float, float, float]:
+def delong_ci(y_true: ArrayLike, y_score: ArrayLike) -> tuple[float, float, float]:
     """AUC with DeLong's 95 % interval (Biometrics 1988;44:837–845): normal, cut at 0 and 1.
 
     Arguments, returns and errors as for `auc_ci`; moreover each class needs two patients.
+
+    Example:
+        >>> [round(value, 3) for value in delong_ci([0, 0, 0, 1, 1, 1], [0.1, 0.4, 0.5, 0.3, 0.8, 0.9])]
+        [0.778, 0.291, 1.0]
     """
     y_true, y_score = _check(y_true, y_score)
     auc = float(roc_auc_score(y_true, y_score))
@@ -117,10 +135,14 @@ def delong_ci(y_true, y_score) -> tuple[float, float, float]:
     return auc, float(max(auc - half, 0)), float(min(auc + half, 1))
 
 
-def delong_test(y_true, score_a, score_b) -> float:
+def delong_test(y_true: ArrayLike, score_a: ArrayLike, score_b: ArrayLike) -> float:
     """Two-sided p value of DeLong's test that two scores have the same AUC on the same patients.
 
     1 where the two scores rank the patients alike. Arguments and errors as for `delong_ci`.
+
+    Example:
+        >>> delong_test([0, 0, 1, 1], [0.1, 0.4, 0.3, 0.8], [1, 4, 3, 8])
+        1.0
     """
     y_true, score_a, score_b = _check(y_true, score_a, score_b)
     covariance = _delong_covariance(y_true, score_a, score_b)
@@ -132,12 +154,16 @@ def delong_test(y_true, score_a, score_b) -> float:
 
 
 def roc_band(
-    y_true, y_score, rates: np.ndarray, n_resamples: int = 2000, seed: int = 0
+    y_true: ArrayLike, y_score: ArrayLike, rates: np.ndarray, n_resamples: int = 2000, seed: int = 0
 ) -> tuple[np.ndarray, np.ndarray]:
     """Pointwise 95 % bootstrap band of the ROC curve.
 
     Args:
+        y_true: (N,) 0 or 1.
+        y_score: (N,) higher for 1.
         rates: (M,) false-positive rates at which the band is wanted.
+        n_resamples: resamples of the patients.
+        seed: of the resampling.
 
     Returns:
         low (M,), high (M,): true-positive rates.
@@ -152,17 +178,21 @@ def roc_band(
 
 
 def sensitivity_at(
-    y_true, y_score, specificity: float, n_resamples: int = 2000, seed: int = 0
+    y_true: ArrayLike, y_score: ArrayLike, specificity: float, n_resamples: int = 2000, seed: int = 0
 ) -> tuple[float, float, float]:
     """Sensitivity where the ROC curve has a given specificity, with its 95 % bootstrap interval over patients.
 
     The curve is read between its corners, as it is drawn.
 
     Args:
+        y_true: (N,) 0 or 1.
+        y_score: (N,) higher for 1.
         specificity: in [0, 1].
+        n_resamples: resamples of the patients.
+        seed: of the resampling.
 
     Returns:
-        Sensitivity, low, high. Other arguments and errors as for `auc_ci`.
+        Sensitivity, low, high. Errors as for `auc_ci`.
     """
     if not 0 <= specificity <= 1:
         raise ValueError(f"specificity {specificity} is not in [0, 1]")
@@ -171,7 +201,7 @@ def sensitivity_at(
     return float(np.interp(1 - specificity, false, true)), float(low[0]), float(high[0])
 
 
-def probabilities(log_odds, prevalence) -> np.ndarray:
+def probabilities(log_odds: ArrayLike, prevalence: ArrayLike) -> np.ndarray:
     """Probabilities of class 1 from the log-odds of a model for which both classes weighed the same.
 
     Such a model answers as if half of the patients were positive; adding the log-odds of the true share undoes that
@@ -185,7 +215,7 @@ def probabilities(log_odds, prevalence) -> np.ndarray:
     return expit(np.asarray(log_odds, float) + np.log(prevalence / (1 - prevalence)))
 
 
-def calibration(y_true, probability, bins: int = 5) -> pd.DataFrame:
+def calibration(y_true: ArrayLike, probability: ArrayLike, bins: int = 5) -> pd.DataFrame:
     """Predicted against observed share of class 1, in bins of equally many patients.
 
     Returns:
@@ -201,10 +231,14 @@ def calibration(y_true, probability, bins: int = 5) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["patients", "predicted", "observed", "low", "high"])
 
 
-def permutation_p(observed: float, permuted) -> float:
+def permutation_p(observed: float, permuted: ArrayLike) -> float:
     """One-sided p value of a statistic from its values under permuted labels.
 
     The observed one counts as one of them, so that p is never 0 (Phipson and Smyth, 2010).
+
+    Example:
+        >>> permutation_p(0.73, [0.48, 0.55, 0.51, 0.75])
+        0.4
     """
     permuted = np.asarray(permuted, float)
     if permuted.size == 0 or not np.isfinite(permuted).all():
@@ -217,8 +251,13 @@ def smallest_p(permuted) -> float:
     return permutation_p(np.inf, permuted)
 
 
-def holm(p_values) -> np.ndarray:
-    """p values adjusted for their number (Holm, Scand J Statist 1979;6:65–70), in the given order."""
+def holm(p_values: ArrayLike) -> np.ndarray:
+    """Adjust p values for their number (Holm, Scand J Statist 1979;6:65–70), in the given order.
+
+    Example:
+        >>> holm([0.5, 0.01, 0.02]).tolist()
+        [0.5, 0.03, 0.04]
+    """
     p_values = np.asarray(p_values, float)
     order = np.argsort(p_values)
     adjusted = np.maximum.accumulate(p_values[order] * np.arange(len(order), 0, -1))
@@ -227,14 +266,14 @@ def holm(p_values) -> np.ndarray:
     return result
 
 
-def by_group(y_true, y_score, group) -> pd.DataFrame:
+def by_group(y_true: ArrayLike, y_score: ArrayLike, group: ArrayLike) -> pd.DataFrame:
     """AUC within each group of patients, say each institution, and pooled within all.
 
     Returns:
         Indexed by group, "within groups" last: patients, positives, auc, low, high (DeLong). The last row's AUC counts
         the pairs of a positive and another patient of the same group only, so that no difference between groups can
-        raise it; its interval is NaN. AUC and interval are NaN where a group lacks two patients of a class; the interval
-        alone where the AUC is 0 or 1, since DeLong's variance is 0 there and would pretend to be certain.
+        raise it; its interval is NaN. AUC and interval are NaN where a group lacks two patients of a class; the
+        interval alone where the AUC is 0 or 1, since DeLong's variance is 0 there and would pretend to be certain.
     """
     y_true, y_score = _check(y_true, y_score)
     group = np.asarray(group)
@@ -277,9 +316,9 @@ def over_repeats(predictions: pd.DataFrame) -> pd.DataFrame:
     """AUC of every arm and backbone over the repeats of its cross-validation.
 
     Returns:
-        Columns arm, backbone, repeats, auc (mean), sd (NaN for a single repeat), low, high, delong_low, delong_high (means of
-        the repeats' bounds) and ensemble (AUC of each patient's mean score: the repeats' networks as one, none
-        of which has seen the patient).
+        Columns arm, backbone, repeats, auc (mean), sd (NaN for a single repeat), low, high, delong_low, delong_high
+        (means of the repeats' bounds) and ensemble (AUC of each patient's mean score: the repeats' networks as one,
+        none of which has seen the patient).
     """
     table = auc_table(predictions)
     bounds = ["low", "high", "delong_low", "delong_high"]
@@ -319,7 +358,7 @@ def compare_pairs(predictions: pd.DataFrame, pairs: list[tuple[tuple[str, str], 
         Indexed by comparison ("arm, backbone − arm, backbone"): repeats, difference, low, high (means over the repeats)
         and delong_p (their median).
     """
-    present = set(zip(predictions.arm, predictions.backbone))
+    present = set(zip(predictions.arm, predictions.backbone, strict=True))
     rows = {}
     for first, second in pairs:
         if {first, second} <= present:

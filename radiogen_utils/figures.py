@@ -1,5 +1,6 @@
 """The paper's figures, and the plots around them. Each function draws; `finish` labels and writes."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -18,7 +19,7 @@ DECATHLON = "Data: Medical Segmentation Decathlon, Task01_BrainTumour, CC BY-SA 
 SYNTHETIC = "SYNTHETIC PHANTOM: no patient data"
 NAMES = {"scratch": "from scratch", "natural": "natural images", "gbm": "glioblastoma MRI"}
 """Initialisations as the figures call them."""
-COLOURS = dict(zip(NAMES, sns.color_palette("colorblind", 3)))
+COLOURS = dict(zip(NAMES, sns.color_palette("colorblind", 3), strict=True))
 INPUTS = {"pre-contrast+FLAIR+post-contrast": "three sequences"}
 """Sequences as the figures call them, where the name differs."""
 CONTOUR = "#00d0ff"  # no colour of the heatmaps
@@ -28,6 +29,7 @@ def finish(figure: plt.Figure, path: Path, synthetic: bool, attribution: str = A
     """Write a figure as PNG with its attribution; one from the phantom carries `SYNTHETIC` across its top.
 
     Args:
+        figure: complete but for the attribution.
         path: file to write.
         synthetic: the figure shows the phantom.
         attribution: source and licence of what is shown, where it is not the phantom.
@@ -58,11 +60,12 @@ def slices(rows: list[tuple[str, np.ndarray, np.ndarray]], sequences: tuple[str,
 
     Args:
         rows: (title, image (H, W, C) uint8, mask (H, W)).
+        sequences: C names of the channels.
     """
     figure, grid = plt.subplots(
         len(rows), len(sequences), squeeze=False, figsize=(2.4 * len(sequences), 2.55 * len(rows))
     )
-    for axes, (title, image, mask) in zip(grid, rows):
+    for axes, (title, image, mask) in zip(grid, rows, strict=True):
         for channel, sequence in enumerate(sequences):
             shown = image[..., channel]
             shown = stretch(shown, percentile_window(shown))
@@ -79,10 +82,10 @@ def figure1(rows: dict[str, list[tuple[str, np.ndarray]]]) -> plt.Figure:
     """
     columns = max(len(patches) for patches in rows.values())
     figure, grid = plt.subplots(len(rows), columns, squeeze=False, figsize=(1.9 * columns, 2.1 * len(rows)))
-    for axes, (cluster, patches) in zip(grid, rows.items()):
+    for axes, (cluster, patches) in zip(grid, rows.items(), strict=True):
         for panel in axes:
             panel.set_axis_off()
-        for panel, (title, patch) in zip(axes, patches):
+        for panel, (title, patch) in zip(axes, patches, strict=False):
             show_slice(panel, patch, title=title)
         axes[0].text(-0.08, 0.5, cluster, transform=axes[0].transAxes, rotation=90, ha="right", va="center")
     figure.tight_layout()
@@ -98,7 +101,7 @@ def learning_curves(records: dict[str, dict]) -> plt.Figure:
     figure, panels = plt.subplots(
         1, len(records), squeeze=False, sharey=True, figsize=(0.5 + 4.2 * len(records), 3.8), layout="constrained"
     )
-    for axes, (name, record) in zip(panels.flat, records.items()):
+    for axes, (name, record) in zip(panels.flat, records.items(), strict=True):
         curve = pd.DataFrame(record["curve"])
         axes.plot(curve.epoch, curve.training_loss, marker="o", ms=4, label="training cases (augmented)")
         axes.plot(curve.epoch, curve.held_out_loss, marker="o", ms=4, label="held-out cases")
@@ -198,7 +201,7 @@ def clusterings(table: pd.DataFrame) -> plt.Figure:
     """
     figure, axes = plt.subplots(figsize=(7.5, 0.27 * len(table) + 1.4))
     names = list(dict.fromkeys(table.clustering))
-    colours = dict(zip(names, sns.color_palette("colorblind", len(names))))
+    colours = dict(zip(names, sns.color_palette("colorblind", len(names)), strict=True))
     for position, row in enumerate(table[::-1].itertuples()):
         colour = colours[row.clustering]
         fill = colour if row.holm < 0.05 else "white"
@@ -233,8 +236,8 @@ def figure3(rows: dict[str, list[tuple[str, np.ndarray, np.ndarray, np.ndarray]]
     )
     for axes in grid.flat:
         axes.set_axis_off()
-    for (above, below), (group, items) in zip(grid.reshape(len(rows), 2, columns), rows.items()):
-        for upper, lower, (title, patch, mask, heatmap) in zip(above, below, items):
+    for (above, below), (group, items) in zip(grid.reshape(len(rows), 2, columns), rows.items(), strict=True):
+        for upper, lower, (title, patch, mask, heatmap) in zip(above, below, items, strict=False):
             show_slice(upper, patch, title=title)
             show_slice(lower, patch, mask)
             shown = np.ma.masked_where(~mask, heatmap)
@@ -250,15 +253,16 @@ def margins(trained: dict[str, pd.DataFrame], control: dict[str, pd.DataFrame]) 
     """Margin statistics of every patient, the trained networks beside those with random weights; a row a method.
 
     Args:
-        trained, control: method's name -> `heatmaps.margin_table`.
+        trained: method's name -> `heatmaps.margin_table`.
+        control: the same of networks with random weights.
     """
     titles = {
         "contrast": "margin band against core\n(band − core) / (band + core)",
         "rho": "irregularity along the contour\nSpearman's ρ",
     }
     figure, grid = plt.subplots(len(trained), 2, squeeze=False, figsize=(9, 3.6 * len(trained)), layout="constrained")
-    for axes, method in zip(grid, trained):
-        for panel, (column, title) in zip(axes, titles.items()):
+    for axes, method in zip(grid, trained, strict=True):
+        for panel, (column, title) in zip(axes, titles.items(), strict=True):
             tables = {"trained": trained[method][column], "random weights": control[method][column]}
             both = pd.concat(tables, names=["network"]).rename("value").reset_index()
             sns.boxplot(both, x="network", y="value", ax=panel, color="0.9", width=0.5, fliersize=0)

@@ -3,6 +3,8 @@
 from . import _torchvision  # noqa: F401  (first, because pytorch_grad_cam imports torchvision)
 
 # isort: split
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 import torch
@@ -24,7 +26,7 @@ IRREGULARITY_RADIUS = 8
 class _RawGradCAM(GradCAM):
     """Grad-CAM that keeps the map as it is: scaling each image to [0, 1] hides that there is no evidence at all."""
 
-    def get_cam_image(self, *arguments, **options):
+    def get_cam_image(self, *arguments: object, **options: object) -> np.ndarray:
         self.raw = np.maximum(super().get_cam_image(*arguments, **options), 0)
         return self.raw
 
@@ -35,6 +37,7 @@ def grad_cam(model: torch.nn.Module, images: np.ndarray, batch_size: int = 128) 
     Args:
         model: a network of `models` with one output.
         images: (N, C, H, W) uint8.
+        batch_size: images at a time.
 
     Returns:
         (N, H, W) float32, not scaled: 0 where nothing speaks for class 1; enlarged bilinearly from the layer's
@@ -55,7 +58,7 @@ def grad_cam(model: torch.nn.Module, images: np.ndarray, batch_size: int = 128) 
     return np.concatenate(maps)
 
 
-def _enlarge(maps, shape) -> np.ndarray:
+def _enlarge(maps: np.ndarray, shape: Sequence[int]) -> np.ndarray:
     """(N, h, w) -> (N, *shape) float32, bilinearly."""
     small = torch.as_tensor(maps)[:, None].float()
     return functional.interpolate(small, size=tuple(shape), mode="bilinear", align_corners=False)[:, 0].numpy()
@@ -68,11 +71,13 @@ def occlusion(model: torch.nn.Module, images: np.ndarray, size: int = 8) -> np.n
     blackens squares that are black already.
 
     Args:
+        model: a network of `models` with one output.
         images: (N, C, H, W) uint8.
         size: side of the squares in pixels, which tile the image; 8 is a cell of the compact network's Grad-CAM map.
 
     Returns:
-        (N, H, W) float32: the fall, 0 where the log-odds rise, as in Grad-CAM; enlarged bilinearly from one value a square.
+        (N, H, W) float32: the fall, 0 where the log-odds rise, as in Grad-CAM; enlarged bilinearly from one value a
+        square.
     """
     model.to(memory_format=torch.channels_last)  # twice as fast
     before = predict(model, images)[:, 0]
@@ -93,7 +98,7 @@ def agreement(data: Patches, first: np.ndarray, second: np.ndarray) -> pd.Series
     NaN where one of them is constant in every slice.
     """
     rows = []
-    for mask, one, other in zip(data.masks, first, second):
+    for mask, one, other in zip(data.masks, first, second, strict=True):
         varies = np.ptp(one[mask]) > 0 and np.ptp(other[mask]) > 0
         rows.append(stats.spearmanr(one[mask], other[mask]).statistic if varies else np.nan)
     return pd.Series(rows).groupby(data.table.patient).mean()
@@ -146,7 +151,7 @@ def margin_table(data: Patches, maps: np.ndarray) -> pd.DataFrame:
     disc = np.hypot(*np.mgrid[-MARGIN_WIDTH // 2 : MARGIN_WIDTH // 2 + 1, -MARGIN_WIDTH // 2 : MARGIN_WIDTH // 2 + 1])
     disc = (disc <= MARGIN_WIDTH / 2).astype(float)
     rows = []
-    for mask, attention in zip(data.masks, np.asarray(maps, float)):
+    for mask, attention in zip(data.masks, np.asarray(maps, float), strict=True):
         band = margin_band(mask, MARGIN_WIDTH)
         core = mask & ~band
         contrast = np.nan
@@ -174,6 +179,8 @@ def summarise(values: pd.Series, fold: pd.Series, n_resamples: int = 2000, seed:
     Args:
         values: one number a patient; NaN is left out.
         fold: of each patient, with the same index.
+        n_resamples: resamples of the folds.
+        seed: of the resampling.
 
     Returns:
         patients, folds (that have a value), median, low, high, p.

@@ -11,6 +11,7 @@ from . import _torchvision  # noqa: F401  (first, because timm imports torchvisi
 import hashlib
 import json
 import threading
+from itertools import pairwise
 from pathlib import Path
 
 import timm.data
@@ -41,7 +42,7 @@ class CompactCNN(nn.Module):
         super().__init__()
         widths = (16, 32, 64, 128)
         self.blocks = nn.ModuleList()
-        for width_in, width in zip((channels, *widths), widths):
+        for width_in, width in pairwise((channels, *widths)):
             convolution = nn.Conv2d(width_in, width, 3, padding=1, bias=False)
             # Pooling comes first within a block: normalising a quarter of the pixels takes a quarter of the time.
             pool = nn.Identity() if width == widths[-1] else nn.MaxPool2d(2)
@@ -79,14 +80,17 @@ class EfficientNetLite0(nn.Module):
 
     @property
     def cam_layer(self) -> nn.Module:
+        """As in `CompactCNN`; a 32nd of the input's resolution."""
         return self.network.bn2
 
     @property
     def stem(self) -> nn.Conv2d:
+        """First convolution."""
         return self.network.conv_stem
 
     @property
     def head(self) -> nn.Linear:
+        """Last layer."""
         return self.network.classifier
 
     def features(self, x):
@@ -111,6 +115,9 @@ def create(backbone: str, channels: int = 1, outputs: int = 1, seed: int = 0, we
 
     Args:
         backbone: name of one of `BACKBONES`.
+        channels: input channels.
+        outputs: output units.
+        seed: of the random weights.
         weights: state dict of the same backbone, from `natural_weights` or `load_weights`; `None`: from scratch.
     """
     if backbone not in BACKBONES:

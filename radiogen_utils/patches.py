@@ -1,6 +1,7 @@
 """From an image and a tumour mask to the 80×80 patch that the network sees."""
 
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -57,12 +58,12 @@ def tumor_patch(image: np.ndarray, mask: np.ndarray, size: int = PATCH_SIZE) -> 
     return patch
 
 
-def _centre(mask) -> list[int]:
+def _centre(mask: np.ndarray) -> list[int]:
     """Rounded centre of mass, row and column."""
     return [round(float(np.average(np.arange(len(sums)), weights=sums))) for sums in (mask.sum(1), mask.sum(0))]
 
 
-def crop(image: np.ndarray, centre, size: int) -> np.ndarray:
+def crop(image: np.ndarray, centre: Sequence[int], size: int) -> np.ndarray:
     """Copy of rows and columns `[c - size // 2, c - size // 2 + size)` around `centre`; 0 beyond the image's border."""
     result = np.zeros((size, size, *image.shape[2:]), image.dtype)
     corner = [c - size // 2 for c in centre]
@@ -74,7 +75,12 @@ def crop(image: np.ndarray, centre, size: int) -> np.ndarray:
 
 
 def exceeds(mask: np.ndarray, size: int = PATCH_SIZE) -> bool:
-    """True where the tumour of a mask (H, W) is higher or wider than `size` pixels."""
+    """True where the tumour of a mask (H, W) is higher or wider than `size` pixels.
+
+    Example:
+        >>> exceeds(np.eye(5), size=4), exceeds(np.eye(5), size=5)
+        (True, False)
+    """
     return any(np.ptp(np.flatnonzero(mask.any(axis))) + 1 > size for axis in (0, 1))
 
 
@@ -103,7 +109,12 @@ def percentile_window(values: np.ndarray, percentiles: tuple[float, float] = FIG
 
 
 def stretch(image: np.ndarray, window: tuple[float, float]) -> np.ndarray:
-    """Map a uint8 image linearly from `window` to 0–255, clipped; uint8 of the same shape."""
+    """Map a uint8 image linearly from `window` to 0–255, clipped; uint8 of the same shape.
+
+    Example:
+        >>> stretch(np.array([10, 50, 90, 200], np.uint8), (10, 90)).tolist()
+        [0, 128, 255, 255]
+    """
     low, high = window
     levels = np.clip((np.arange(256) - low) / (high - low), 0, 1) * 255
     return np.rint(levels).astype(np.uint8)[image]
@@ -171,7 +182,7 @@ class Patches:
         columns = {f"table_{name}": column.to_numpy() for name, column in self.table.items()}
         columns = {name: array.astype(str) if array.dtype == object else array for name, array in columns.items()}
 
-        def write(temporary):
+        def write(temporary: Path) -> None:
             with open(temporary, "wb") as file:
                 np.savez(
                     file,
@@ -197,7 +208,8 @@ def build_patches(path: Path, column: str = "COCCluster", positive: int = 2) -> 
 
     Args:
         path: the cohort's folder or zip.
-        column, positive: the label is 1 where the patient's `column` equals `positive`.
+        column: of the patients' table; a clustering.
+        positive: the label is 1 where the patient's `column` equals it.
 
     Raises:
         CohortError: no sound cohort there; unknown column or cluster; no patient with a known label.
@@ -213,12 +225,12 @@ def build_patches(path: Path, column: str = "COCCluster", positive: int = 2) -> 
     return Patches(images, masks, table, cohort.fingerprint)
 
 
-def _cut(pairs) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _cut(pairs: list[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """`Patches.images`, `Patches.masks` and the column `exceeds` for the tumour-bearing slices of one patient."""
     windows = [head_window(np.stack([image[..., k] for image, _ in pairs])) for k in range(len(SEQUENCES))]
     images = np.empty((len(pairs), len(SEQUENCES), PATCH_SIZE, PATCH_SIZE), np.uint8)
     masks = np.stack([crop(mask, _centre(mask), PATCH_SIZE) for _, mask in pairs])
-    for row, (image, mask), inside in zip(images, pairs, masks):
+    for row, (image, mask), inside in zip(images, pairs, masks, strict=True):
         patch = crop(image, _centre(mask), PATCH_SIZE)
         for channel, window in enumerate(windows):
             row[channel] = stretch(patch[..., channel], window) * inside

@@ -9,7 +9,7 @@ on the tumour, and a network that averages over positions, as ours do, cannot kn
 import io
 import re
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,6 +67,8 @@ def find_slices(where: str = "auto", n_phantom_cases: int = 200, seed: int = 0) 
         where: a path; `phantom` for the synthetic set; `download` for the Decathlon's `Task01_BrainTumour`, fetched
             into `data/` where it is missing; `auto` for `data/` in the project, where that folder or
             `msd-brain-t1gd-slices(.zip)` may lie.
+        n_phantom_cases: size of the synthetic set.
+        seed: of the synthetic set.
 
     Returns:
         The path, or `None` when `auto` finds none: then the weights that the project ships are used.
@@ -96,6 +98,7 @@ def open_slices(path: Path, sequence: str = "T1gd") -> GliomaSlices:
     """Read `images/` and `labels/` PNG pairs from a folder or a zip, or the Decathlon's NIfTI folder.
 
     Args:
+        path: of the folder or zip.
         sequence: one of `DECATHLON_SEQUENCES`; PNG slices are T1gd.
 
     Raises:
@@ -113,11 +116,11 @@ def open_slices(path: Path, sequence: str = "T1gd") -> GliomaSlices:
             f"{path}: neither images/ and labels/ with PNG files nor the Decathlon's imagesTr/ and labelsTr/ are there"
         )
     rows.sort(key=lambda row: row[:2])
-    cases, heights, images, labels = zip(*rows)
+    cases, heights, images, labels = zip(*rows, strict=True)
     return GliomaSlices(np.stack(images), np.stack(labels), pd.DataFrame({"case": cases, "z": heights}))
 
 
-def _read_png(path: Path):
+def _read_png(path: Path) -> Iterator[tuple[str, int, np.ndarray, np.ndarray]]:
     files = Files(path)
     for name, problem in files.problems.items():
         raise CohortError(f"{path}: {name}: {problem}")
@@ -140,7 +143,7 @@ def _read_png(path: Path):
         yield key[1], key[2], image, label
 
 
-def _decode(files, name) -> np.ndarray:
+def _decode(files: Files, name: str) -> np.ndarray:
     content = files.read(name)
     try:
         return np.asarray(Image.open(io.BytesIO(content)).convert("L"))
@@ -148,7 +151,7 @@ def _decode(files, name) -> np.ndarray:
         raise CohortError(f"{files.path}: {name} is no picture, or truncated; fetch the file again") from error
 
 
-def _read_nifti(path: Path, channel: int):
+def _read_nifti(path: Path, channel: int) -> Iterator[tuple[str, int, np.ndarray, np.ndarray]]:
     files = sorted((path / "imagesTr").glob("[!.]*.nii*"))
     for file in progress(files, len(files), "case"):
         label_file = path / "labelsTr" / file.name
@@ -186,7 +189,7 @@ def _load_volume(file: Path, dimensions: int, read: Callable[[object], np.ndarra
     raise CohortError(f"{file}: expected {expected}, found {image.shape}; is it a file of Task01_BrainTumour?")
 
 
-def _check(name, image, label):
+def _check(name: str, image: np.ndarray, label: np.ndarray) -> None:
     if image.shape != label.shape:
         raise CohortError(f"{name}: {label.shape} pixels, its image has {image.shape}; they must agree")
     if label.max(initial=0) > len(TISSUES):
@@ -205,7 +208,7 @@ def glioblastoma_like(slices: GliomaSlices) -> pd.Series:
     return ((tumour > 0) & (counts[3] >= 0.1 * tumour) & (counts[2] > 0)).rename_axis("case")
 
 
-def split_cases(cases, seed: int, held_out: float = 0.2) -> tuple[np.ndarray, np.ndarray]:
+def split_cases(cases: Collection[str], seed: int, held_out: float = 0.2) -> tuple[np.ndarray, np.ndarray]:
     """Training and held-out cases, drawn at random by seed.
 
     Raises:
@@ -219,7 +222,7 @@ def split_cases(cases, seed: int, held_out: float = 0.2) -> tuple[np.ndarray, np
 
 
 def composition_patches(
-    slices: GliomaSlices, cases, per_slice: int, seed: int
+    slices: GliomaSlices, cases: Collection[str], per_slice: int, seed: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Masked tumour patches and the tissues they are composed of.
 
@@ -227,8 +230,10 @@ def composition_patches(
     target task, and others around random pixels of the tumour.
 
     Args:
+        slices: all slices.
         cases: the cases to draw from.
         per_slice: patches of each tumour-bearing slice.
+        seed: of the random pixels.
 
     Returns:
         images (M, 1, 80, 80) uint8 at about 1 mm a pixel, 0 outside the tumour; fractions (M, 3) float32, the share of

@@ -68,15 +68,16 @@ def progress(items: Iterable[T], total: int, unit: str, describe: Callable[[T], 
 def duration(seconds: float) -> str:
     """About how long, in words.
 
-    >>> duration(42), duration(200), duration(9000)
-    ('about 42 s', 'about 3 min', 'about 2.5 h')
+    Example:
+        >>> duration(42), duration(200), duration(9000)
+        ('about 42 s', 'about 3 min', 'about 2.5 h')
     """
     if seconds < 90:
         return f"about {seconds:.0f} s"
     return f"about {seconds / 60:.0f} min" if seconds < 5400 else f"about {seconds / 3600:.1f} h"
 
 
-def write_atomically(path: Path, write) -> None:
+def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """Call `write(temporary_path)` and move the result to `path`, so that no half-written file is ever seen."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{os.getpid()}-{path.name}")

@@ -146,7 +146,9 @@ class Stack:
             return self.networks[0](batches[0].contiguous(memory_format=torch.channels_last))[None]
         return torch.vmap(self._one)(self._parameters, self._buffers, batches)
 
-    def _one(self, parameters, buffers, batch):
+    def _one(
+        self, parameters: dict[str, torch.Tensor], buffers: dict[str, torch.Tensor], batch: torch.Tensor
+    ) -> torch.Tensor:
         return torch.func.functional_call(self._architecture, (parameters, buffers), (batch,))
 
     def unstack(self) -> None:
@@ -224,13 +226,13 @@ def _step(stack, optimizer, schedule, images, targets, weights, training, chosen
     return losses.detach()
 
 
-def _order(rows, n, generator):
+def _order(rows: torch.Tensor, n: int, generator: torch.Generator) -> torch.Tensor:
     """`n` of the rows in random order, none again before all were drawn."""
     rounds = [rows[torch.randperm(len(rows), generator=generator)] for _ in range(-(-n // len(rows)))]
     return torch.cat(rounds)[:n]
 
 
-def _loss(logits, targets):
+def _loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     """(M, B) from logits (M, B, K) and targets (M, B) or (M, B, K)."""
     if logits.shape[-1] == 1:
         return functional.binary_cross_entropy_with_logits(logits[..., 0], targets.float(), reduction="none")
@@ -239,7 +241,7 @@ def _loss(logits, targets):
     )
 
 
-def fit(networks: list[nn.Module], *arguments, **options) -> None:
+def fit(networks: list[nn.Module], *arguments: object, **options: object) -> None:
     """Train as `fit_by_epoch` does, to the end; leaves the networks in evaluation mode."""
     for _ in fit_by_epoch(networks, *arguments, **options):
         pass
@@ -251,7 +253,9 @@ def predict(model: nn.Module, images: np.ndarray, batch_size: int = 256) -> np.n
     """Logits of a fitted network.
 
     Args:
+        model: a network of `models`.
         images: (N, C, H, W) uint8.
+        batch_size: images at a time.
 
     Returns:
         (N, K) float32; for K = 1 the log-odds of class 1.
@@ -284,7 +288,11 @@ def pretrain(
     """Train a network on the tissue shares of glioblastoma-like cases and judge it on cases held out.
 
     Args:
+        backbone: name of one of `models.BACKBONES`.
         slices: all slices; cases that are not glioblastoma-like are left out.
+        training: epochs, learning rate and so on.
+        patches_per_slice: as for `pretraining.composition_patches`.
+        seed: of weights, split, patches and order.
         path: file of the weights, `.safetensors`; the record goes beside it as `.json`. When both are there and were
             made from the same data, settings and code, they are kept.
 

@@ -1,5 +1,7 @@
 """The rules, fixed before any result, by which the course reaches its verdicts."""
 
+from collections.abc import Mapping
+
 from . import article
 
 MIN_REPEATS = 2
@@ -11,7 +13,8 @@ def is_article_task(cohort: dict, label: dict) -> bool:
     """Whether a run predicts the article's label in the article's cohort.
 
     Args:
-        cohort, label: sections `cohort` and `patches` of results.json.
+        cohort: section `cohort` of results.json.
+        label: its section `patches`.
     """
     same_cohort = cohort["status"] in ("complete", "partial") and not cohort["problems"]
     return same_cohort and (label["column"], label["positive"]) == ("COCCluster", 2)
@@ -42,8 +45,13 @@ def better(low: float, high: float, repeats: int) -> str:
     """The claim that one arm has the greater AUC, in words.
 
     Args:
-        low, high: interval of its AUC minus that of the other arm.
+        low: lower end of the interval of its AUC minus that of the other arm.
+        high: upper end.
         repeats: of the cross-validation.
+
+    Example:
+        >>> better(0.02, 0.11, repeats=5), better(-0.03, 0.11, repeats=5)
+        ('supported', 'not decided')
     """
     if repeats < MIN_REPEATS:
         return ONE_REPEAT
@@ -54,7 +62,8 @@ def beats_baseline(low: float, high: float, repeats: int) -> str:
     """Whether a network ranks the patients better than the baseline, the trees, in words.
 
     Args:
-        low, high: interval of the AUC of the trees minus that of the network.
+        low: lower end of the interval of the AUC of the trees minus that of the network.
+        high: upper end.
         repeats: of the cross-validation.
     """
     if repeats < MIN_REPEATS:
@@ -66,7 +75,7 @@ def beats_baseline(low: float, high: float, repeats: int) -> str:
     return "not decided"
 
 
-def at_the_margin(trained, learnt) -> str:
+def at_the_margin(trained: Mapping[str, float], learnt: Mapping[str, float]) -> str:
     """The article's claim on heatmaps, in words: it holds if the trained networks show it and exceed untrained ones.
 
     Args:

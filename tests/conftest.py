@@ -107,7 +107,7 @@ def real_cohort(real_archive):
 
 @pytest.fixture
 def server(monkeypatch):
-    """A web server on this machine: its `url`; `pages`, path -> bytes, or function(handler) that answers; what was `asked`.
+    """A web server on this machine: `url`; `pages`, path -> bytes or function(handler) that answers; `asked`.
 
     It knows ranges, unless `ranges` is set to False.
     """

@@ -40,7 +40,7 @@ def disc():
         image = np.repeat((head * 50)[..., None], 3, 2).astype(np.uint8)
         image[mask, 2] = 150
         images.append(image)
-    return list(zip(images, masks))
+    return list(zip(images, masks, strict=True))
 
 
 def test_features_of_a_disc(disc):

@@ -251,7 +251,7 @@ def test_sensitivity_of_the_published_curve():
     """A patient for each step of the published curve: its corners are read back."""
     steps = np.rint(np.diff(article.ROC * [article.NEGATIVES, article.POSITIVES], axis=0, prepend=0)).astype(int)
     rows = [(label, -i) for i, step in enumerate(steps) for label, n in ((0, step[0]), (1, step[1])) for _ in range(n)]
-    y, score = map(np.array, zip(*rows))
+    y, score = map(np.array, zip(*rows, strict=True))
     for false in article.ROC[[5, 15, 25], 0]:
         at_corner = article.ROC[np.isclose(article.ROC[:, 0], false), 1]
         found, low, high = evaluation.sensitivity_at(y, score, 1 - false, n_resamples=50)

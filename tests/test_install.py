@@ -330,6 +330,12 @@ def test_bare_make_lists_all_targets(make):
     assert all(f"{name}=" in shown for name in ("DATA", "PRETRAINING", "PROFILE", "OUT", "TRAIN", "PYTHON"))
 
 
+@pytest.mark.parametrize("target", ["test", "test-all"])
+def test_tests_begin_with_lint(make, target):
+    modules = re.findall(r"^-m\n(\w+)", make(target).stdout, re.M)
+    assert modules[:4] == ["ruff", "ruff", "codespell_lib", "pytest"]
+
+
 def test_report_needs_a_run(make):
     done = make("report")
     assert done.returncode and done.stderr.startswith("There is no run to report on: run 'make figures' first.\n")

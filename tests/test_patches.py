@@ -147,7 +147,7 @@ def test_each_sequence_has_the_level_of_the_patient_s_own_head_in_all_tumour_sli
         pairs.append((np.stack([head, 2 * head, head], -1), mask))
     images, masks, exceeds = patches._cut(pairs)
     assert not exceeds.any() and patches._cut([pairs[0], (pairs[1][0], x < 81)])[2].tolist() == [False, True]
-    for image, inside, grey in zip(images, masks, (80, 60)):
+    for image, inside, grey in zip(images, masks, (80, 60), strict=True):
         for channel, factor in enumerate((1, 2, 1)):
             level = np.rint(255 * factor * grey / (2.5 * factor * 60))
             assert (image[channel][inside] == level).all() and not image[channel][~inside].any()
@@ -225,7 +225,7 @@ def test_patches_are_kept_until_archive_label_or_code_change(tiny_cohort, zip_of
 
 @pytest.mark.slow
 def test_the_published_slices_and_sizes_of_the_real_cohort(real_cohort):
-    known = set(zip(real_cohort.slices.case, real_cohort.slices.slice))
+    known = set(zip(real_cohort.slices.case, real_cohort.slices.slice, strict=True))
     assert {item for row in FIGURE1.values() for item in row} <= known
     for cluster, row in FIGURE1.items():
         names = [case[:12] for case, _ in row]

@@ -278,7 +278,7 @@ def test_networks_trained_together_are_those_trained_alone(outputs, bf16):
 
     together, alone = networks(), networks()
     losses = np.stack(list(training.fit_by_epoch(together, images, targets, weights, settings, [5, 6, 7], steps=4)))
-    for row, (model, seed) in enumerate(zip(alone, (5, 6, 7))):
+    for row, (model, seed) in enumerate(zip(alone, (5, 6, 7), strict=True)):
         own = list(training.fit_by_epoch([model], images, targets, weights[row : row + 1], settings, [seed], steps=4))
         np.testing.assert_allclose(losses[:, row], np.concatenate(own), atol=0.01)
     a, b = (np.stack([training.predict(model, images) for model in each]) for each in (together, alone))
@@ -293,5 +293,5 @@ def test_the_same_seed_gives_the_same_network_bit_for_bit():
     first, again, other = (models.create("compact") for _ in range(3))
     for model, seed in ((first, 0), (again, 0), (other, 1)):
         training.fit([model], images, labels, np.ones((1, 64)), QUICK, [seed])
-    assert all(torch.equal(a, b) for a, b in zip(first.state_dict().values(), again.state_dict().values()))
+    assert all(torch.equal(a, b) for a, b in zip(first.state_dict().values(), again.state_dict().values(), strict=True))
     assert not torch.equal(first.head.weight, other.head.weight)

@@ -69,8 +69,8 @@ def _add_run_options(command: argparse.ArgumentParser) -> None:
         "--data",
         default="auto",
         metavar="auto|phantom|phantom-null|PATH",
-        help="the cohort: a folder or zip; the synthetic phantom, or its variant without any effect; auto (default): an "
-        "archive already downloaded, else the Kaggle download, else the phantom",
+        help="the cohort: a folder or zip; the synthetic phantom, or its variant without any effect; auto (default): "
+        "an archive already downloaded, else the Kaggle download, else the phantom",
     )
     command.add_argument(
         "--pretraining",
@@ -107,6 +107,7 @@ def _add_run_options(command: argparse.ArgumentParser) -> None:
 
 
 def main(arguments: list[str] | None = None) -> None:
+    """Carry out a command line, that of the process by default; errors end it with one line."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a locale of few letters must not end a run over a dash
             stream.reconfigure(errors="replace")

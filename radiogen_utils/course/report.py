@@ -21,7 +21,7 @@ def table(rows: Iterable[dict], columns: Iterable[str | tuple[str, str | Callabl
     return "".join("| " + " | ".join(line) + " |\n" for line in lines)
 
 
-def _cell(value) -> str:
+def _cell(value: object) -> str:
     if value is None or value != value:
         return "–"
     return f"{value:.3f}" if isinstance(value, float) else str(value)

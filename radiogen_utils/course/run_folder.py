@@ -214,8 +214,8 @@ class RunFolder:
         for what, now in here.items():
             if made.get(what) != now:
                 raise MissingStep(
-                    f"{self.folder} holds scores of another {what} ({made.get(what)!s:.30} instead of {now!s:.30}): run "
-                    "notebooks/04_transfer_learning.ipynb again, or choose another `out`"
+                    f"{self.folder} holds scores of another {what} ({made.get(what)!s:.30} instead of {now!s:.30}): "
+                    "run notebooks/04_transfer_learning.ipynb again, or choose another `out`"
                 )
         return predictions, permutations
 

@@ -10,7 +10,8 @@ A case is a patient and the date of the scan, TCGA_CS_4941_19960909; the patient
 """
 
 import os
-from pathlib import Path, PurePosixPath
+from collections.abc import Iterable
+from pathlib import Path, PurePath, PurePosixPath
 
 from ..support import fingerprint
 from .files import CohortError, Files, is_hidden
@@ -86,11 +87,11 @@ class Archive:
         one, two = self._files, other._files
         return all(one.checksum(self._prefix + name) == two.checksum(other._prefix + name) for name in self.names())
 
-    def _sizes(self):
+    def _sizes(self) -> dict[str, int]:
         sizes = self._files.sizes()
         return {name: sizes[self._prefix + name] for name in self.names()}
 
-    def _below(self, names):
+    def _below(self, names: Iterable[str]) -> list[str]:
         return [name[len(self._prefix) :] for name in names if name.startswith(self._prefix)]
 
 
@@ -140,7 +141,7 @@ def patient_of(case: str) -> str:
     return "_".join(case.split("_")[:3])
 
 
-def _tables(folder):
+def _tables(folder: Path) -> list[Path]:
     """Every data.csv at the highest level that has one, down to two folders deep."""
     for level in ("", "*/", "*/*/"):
         found = sorted(folder.glob(f"{level}data.csv"))
@@ -153,7 +154,7 @@ def _tables(folder):
     return []
 
 
-def _only(tables, path, packed):
+def _only(tables: list[PurePath], path: Path, packed: list[str]) -> PurePath:
     """The one data.csv; `packed` are zips inside `path`, in one of which it may be."""
     if not tables and packed:
         raise CohortError(f"{path}: no data.csv found in it, but {packed[0]}; unpack that and give what it holds")

@@ -101,7 +101,7 @@ def check_reachable(url: str, seconds: float = 8) -> None:
 
 
 def _kaggle() -> Path:
-    """kagglehub's copy of the public archive, downloaded and verified where it is missing."""
+    """Find kagglehub's copy of the public archive, downloaded and verified where it is missing."""
     from kagglehub import dataset_download
     from kagglehub.cache import Cache
     from kagglehub.handle import parse_dataset_handle
@@ -202,8 +202,8 @@ def _bounded_requests() -> Iterator[None]:
     adapter = requests.adapters.HTTPAdapter
     send = adapter.send
 
-    def bounded(self, request, stream=False, timeout=None, **options):
-        return send(self, request, stream=stream, timeout=timeout or TIMEOUT, **options)
+    def bounded(*request: object, timeout: float | None = None, **options: object) -> requests.Response:
+        return send(*request, timeout=timeout or TIMEOUT, **options)
 
     adapter.send = bounded
     try:
@@ -227,6 +227,7 @@ def fetch_archive(url: str, md5: str, size: float, name: str) -> Path:
     An interrupted download goes on where it stopped. Nothing half-done is ever left under that name.
 
     Args:
+        url: of the tar file.
         md5: checksum of the tar file.
         size: about how many bytes it has.
         name: the one folder in the tar file.

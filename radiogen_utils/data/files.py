@@ -33,10 +33,10 @@ class CohortError(CourseError, ValueError):
 
 
 class Files:
-    """The files of a folder, or of a zip that stays open and is never unpacked.
+    r"""The files of a folder, or of a zip that stays open and is never unpacked.
 
     A name is relative, with `/` between folders and composed letters (ü, not u and two dots), however it is written in
-    the folder or zip: `./a/b.tif`, `a//b.tif` and `a\\b.tif` are `a/b.tif`. What operating systems leave beside a
+    the folder or zip: `./a/b.tif`, `a//b.tif` and `a\b.tif` are `a/b.tif`. What operating systems leave beside a
     reader's files (`.DS_Store`, `__MACOSX`, `Thumbs.db`) is left out.
 
     Attributes:
@@ -118,7 +118,7 @@ class Files:
             else:
                 yield name, info
 
-    def _walk(self, folder, prefix: str = "", above: tuple[str, ...] = ()) -> Iterator[tuple[str, str]]:
+    def _walk(self, folder: str | Path, prefix: str = "", above: tuple[str, ...] = ()) -> Iterator[tuple[str, str]]:
         """Name and path of every file; links are followed, but not back into a folder that they lie in."""
         above = (*above, os.path.realpath(folder))
         try:

@@ -94,6 +94,7 @@ def scan(archive: Archive, decode_images: bool = False, each_case: CaseFunction 
     """Read the table, every mask and the tumour-bearing images, several cases at a time.
 
     Args:
+        archive: of the cohort.
         decode_images: read and decode every image.
         each_case: called for every case in the same pass, so that nothing is read twice.
 
@@ -113,7 +114,7 @@ def scan(archive: Archive, decode_images: bool = False, each_case: CaseFunction 
             ),
             numbers,
         )
-        read = dict(zip(numbers, read))
+        read = dict(zip(numbers, read, strict=True))
     for case, (pixels, sha256, found, result) in read.items():
         patient = patient_of(case)
         problems += found
@@ -126,7 +127,7 @@ def scan(archive: Archive, decode_images: bool = False, each_case: CaseFunction 
         if patient in folders:
             problems.append(f"{patient}: two folders, {folders[patient]} and {case}; keep one")
         folders[patient] = case
-        rows += [(patient, case, number, count) for number, count in zip(numbers[case], pixels)]
+        rows += [(patient, case, number, count) for number, count in zip(numbers[case], pixels, strict=True)]
         manifest[patient] = (sum(count > 0 for count in pixels), sha256)
     patients = pd.DataFrame({"case": folders}).rename_axis("patient")
     patients["institution"] = [patient.split("_")[1] for patient in patients.index]
@@ -141,7 +142,7 @@ def scan(archive: Archive, decode_images: bool = False, each_case: CaseFunction 
     )
 
 
-def _open_tiff(content, name, decode=True):
+def _open_tiff(content: bytes, name: str, decode: bool = True) -> Image.Image:
     if not content.startswith((b"II", b"MM")):
         kind = kind_of(content[:64])
         cause = "not a TIFF" + (f" but {kind}" if kind else "")
@@ -159,7 +160,7 @@ def _open_tiff(content, name, decode=True):
     return image
 
 
-def _find_slices(archive, problems):
+def _find_slices(archive: Archive, problems: list[str]) -> dict[tuple[str, int], tuple[str, str]]:
     """`Scan.names`; every other file, unless it is a document beside data.csv, is added to `problems`."""
     images, masks = {}, {}
     problems += archive.problems()
@@ -186,7 +187,7 @@ def _find_slices(archive, problems):
     return {key: (images[key], masks[key]) for key in keys}
 
 
-def _not_read(name):
+def _not_read(name: str) -> str:
     """Why a file is not read, and what to do, in one line."""
     wanted, suffix = "<case>/<case>_<slice>.tif or …_mask.tif", PurePosixPath(name).suffix.lower()
     if suffix in _PICTURES:

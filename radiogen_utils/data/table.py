@@ -35,7 +35,7 @@ def read_table(content: bytes) -> tuple[pd.DataFrame, list[str]]:
         line = f"data.csv, line {number}"
         if len(cells) != len(header):
             problems.append(f"{line}: {len(cells)} fields under {len(header)} column names; correct the line")
-        row = dict(zip(header, cells))
+        row = dict(zip(header, cells, strict=False))
         patient = row.pop("Patient", "")
         if not patient:
             problems.append(f"{line}: no patient; name the patient, or remove the line")

@@ -6,6 +6,7 @@ brain; an `Acquisition` turns a map of signal into 8-bit slices. Coordinates are
 y to the front, z upwards, with MNI152's origin. Maps are (Z, Y, X) arrays on the grid of three coordinate axes.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
@@ -22,7 +23,7 @@ _T1_MAX = 205 / 255  # the T1 template in white matter, which becomes signal 1
 
 @cache
 def _template() -> dict[str, tuple[np.ndarray, int]]:
-    """Name -> (volume, voxel size in mm): uint8 `t1`, `gm`, `wm` (197, 233, 189), float32 `depth`, `base` at half of it.
+    """Name -> (volume, voxel size in mm): uint8 `t1`, `gm`, `wm` (197, 233, 189), float32 `depth`, `base` at half.
 
     `depth` is the distance in mm from the skull's inner surface, positive inside. `base` is 1 in the skull base, the
     orbits and the face: below the vault, but far from the brain.
@@ -42,14 +43,14 @@ def _template() -> dict[str, tuple[np.ndarray, int]]:
     return volumes
 
 
-def _sample(name: str, position) -> np.ndarray:
+def _sample(name: str, position: Sequence[np.ndarray]) -> np.ndarray:
     """The template `name`, trilinear, at three arrays x, y, z; 0 outside."""
     volume, size = _template()[name]
-    voxels = [(p - origin) / size for p, origin in zip(position, _ORIGIN)]
+    voxels = [(p - origin) / size for p, origin in zip(position, _ORIGIN, strict=True)]
     return ndimage.map_coordinates(volume, voxels, np.float32, order=1, mode="nearest")
 
 
-def sigmoid(x):
+def sigmoid(x: np.ndarray) -> np.ndarray:
     """1 / (1 + exp(-x)), without overflow."""
     return 1 / (1 + np.exp(-np.clip(x, -30, 30)))
 
@@ -62,7 +63,7 @@ class Field:
         self.knots = np.arange(-140, 141, scale)
         self.weights = rng.standard_normal((self.knots.size,) * 3, dtype=np.float32)
 
-    def __call__(self, z, y, x) -> np.ndarray:
+    def __call__(self, z: np.ndarray, y: np.ndarray, x: np.ndarray) -> np.ndarray:
         """Values (Z, Y, X), float32, at three axes."""
         field = self.weights
         for axis in (z, y, x):
@@ -87,7 +88,15 @@ class Head:
         infiltration: how much further the tumour reaches in white than in grey matter, as a fraction of the radius.
     """
 
-    def __init__(self, rng, centre, volume: float, height: float, lobulation: float, infiltration: float):
+    def __init__(
+        self,
+        rng: np.random.Generator,
+        centre: Sequence[float],
+        volume: float,
+        height: float,
+        lobulation: float,
+        infiltration: float,
+    ):
         # Python's floats, where an array has single precision and shall keep it.
         self.centre, self.volume = [float(c) for c in centre], volume
         self.lobulation, self.infiltration = lobulation, infiltration
@@ -103,18 +112,22 @@ class Head:
         self.lobes, self.patches, self.texture = (Field(rng, scale) for scale in (11, 8, 5))
         self.skull, self.scalp = rng.uniform(4.5, 7), rng.uniform(2.5, 5.5)
 
-    def _positions(self, z, y, x):
+    def _positions(self, z: np.ndarray, y: np.ndarray, x: np.ndarray) -> tuple[list[np.ndarray], list[np.ndarray]]:
         """Where the grid lies, from the tumour's centre and, after the deformation, in the templates."""
         grid = np.meshgrid(z, y, x, indexing="ij")[::-1]
-        plain = [sum(a * g for a, g in zip(row, grid)).astype(np.float32) for row in self.affine]
-        offset = [p - c for p, c in zip(plain, self.centre)]
-        mass = self.mass_effect * np.exp(-sum((o / (1.4 * r)) ** 2 for o, r in zip(offset, self.radii)))
-        position = [p - mass * o + self.elasticity * e(z, y, x) for p, o, e in zip(plain, offset, self.elastic)]
+        plain = [sum(a * g for a, g in zip(row, grid, strict=True)).astype(np.float32) for row in self.affine]
+        offset = [p - c for p, c in zip(plain, self.centre, strict=True)]
+        mass = self.mass_effect * np.exp(-sum((o / (1.4 * r)) ** 2 for o, r in zip(offset, self.radii, strict=True)))
+        position = [
+            p - mass * o + self.elasticity * e(z, y, x) for p, o, e in zip(plain, offset, self.elastic, strict=True)
+        ]
         return offset, position
 
-    def _growth(self, z, y, x, offset, wm, gm):
+    def _growth(
+        self, z: np.ndarray, y: np.ndarray, x: np.ndarray, offset: Sequence[np.ndarray], wm: np.ndarray, gm: np.ndarray
+    ) -> np.ndarray:
         side = np.sign(self.centre[0]).item()
-        level = np.sqrt(sum((o / r) ** 2 for o, r in zip(offset, self.radii)))
+        level = np.sqrt(sum((o / r) ** 2 for o, r in zip(offset, self.radii, strict=True)))
         level += (abs(offset[2]) / (1.15 * self.radii[2])) ** 8  # as many slices, whatever the contour
         level += self.lobulation * (self.lobes(z, y, x) + 0.4 * self.texture(z, y, x))
         level += (0.15 + self.infiltration) * (0.6 - wm)
@@ -122,7 +135,7 @@ class Head:
         level += np.where(across, 0.9 * (1.05 - wm), 0)
         return np.where(wm + gm > 0.5, level, np.inf) / self.level
 
-    def fit(self, z) -> tuple[int, int]:
+    def fit(self, z: np.ndarray) -> tuple[int, int]:
         """Grow the tumour to its volume over evenly spaced slices at `z`; returns the first and last it reaches."""
         step = 3.0
         y = x = np.arange(-110, 111, step)
@@ -135,7 +148,7 @@ class Head:
         largest = area.argmax()
         return max(bare[bare < largest], default=-1) + 1, min(bare[bare > largest], default=len(z)) - 1
 
-    def maps(self, z, y, x) -> SimpleNamespace:
+    def maps(self, z: np.ndarray, y: np.ndarray, x: np.ndarray) -> SimpleNamespace:
         """Maps on the grid of three axes.
 
         `position`: three arrays, MNI coordinates. `brain`: bool. `t1`: the template, 1 in white matter. `wm`, `gm`,
@@ -157,8 +170,8 @@ class Head:
         m.wm, m.gm, m.csf = (np.where(m.brain, part / total, 0) for part in parts)
         return m
 
-    def surroundings(self, m, csf: float, fat: float, marrow: float) -> np.ndarray:
-        """Signal of all that is not brain, given that of CSF, of the scalp's fat and of the skull's marrow; air is 0."""
+    def surroundings(self, m: SimpleNamespace, csf: float, fat: float, marrow: float) -> np.ndarray:
+        """Signal of all that is not brain, given that of CSF, the scalp's fat and the skull's marrow; air is 0."""
         outside = -m.depth - 2  # mm from the skull's inner table
         scalp = self.scalp + 0.035 * np.clip(-m.position[1] - 20, 0, None)  # thicker at the back of the head
         diploe = np.exp(-(((outside - self.skull / 2) / 1.2) ** 2)) * np.clip(0.5 + 0.4 * m.patches, 0, 1)
@@ -168,19 +181,19 @@ class Head:
         face = np.clip(0.55 + 0.25 * m.texture, 0.05, None)
         face *= np.where(m.patches > 0.9, 2.0, np.where(m.patches < -0.7, 0.15, 1))
         for eye in (-32, 32):
-            globe = sigmoid(11.5 - np.sqrt(sum((p - c) ** 2 for p, c in zip(m.position, (eye, 60, -38)))))
+            globe = sigmoid(11.5 - np.sqrt(sum((p - c) ** 2 for p, c in zip(m.position, (eye, 60, -38), strict=True))))
             face += globe * (0.15 - face)
         return signal + m.base * (face - signal)
 
 
-def vessels(m) -> np.ndarray:
+def vessels(m: SimpleNamespace) -> np.ndarray:
     """Signal that contrast medium adds in the superior sagittal sinus and in vessels of the sulci."""
     x, y, z = m.position
     sinus = np.exp(-((x / 2.5) ** 2) - ((m.depth - 1) / 2.5) ** 2) * ((y < -20) | (z > 40))
     return 1.3 * sinus + 0.6 * sigmoid((m.texture - 1.8) * 6) * np.clip(2 * m.csf - 0.4, 0, 1)
 
 
-def outline(inside, brain) -> np.ndarray:
+def outline(inside: np.ndarray, brain: np.ndarray) -> np.ndarray:
     """A tumour (Y, X) as a reader draws it on one slice: its largest part, smooth, without holes."""
     inside = (ndimage.gaussian_filter(inside.astype(np.float32), 1) > 0.5) & brain
     parts, count = ndimage.label(inside)
@@ -203,7 +216,7 @@ class Acquisition:
     noise: float
     gain: float
 
-    def __call__(self, rng, signal, y, x) -> np.ndarray:
+    def __call__(self, rng: np.random.Generator, signal: np.ndarray, y: np.ndarray, x: np.ndarray) -> np.ndarray:
         """Slices (Z, Y, X) uint8 of a map of signal in which normal brain is about 1."""
         signal = ndimage.gaussian_filter(signal, (0, self.blur, self.blur))
         left, front = rng.normal(0, 0.0012, 2)

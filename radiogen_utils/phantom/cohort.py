@@ -18,6 +18,7 @@ Tumour size, institution, side, missing sequences and names do not depend on the
 import io
 import re
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -65,18 +66,20 @@ age_at_initial_pathologic race ethnicity death01""".split()
 # ---- images ----
 
 
-def _tumour_centre(rng, aggressive: bool):
+def _tumour_centre(rng: np.random.Generator, aggressive: bool) -> tuple[int, np.ndarray]:
     """A lobe's code in the table and a tumour's centre (x, y, z) in mm; x is positive on the right."""
-    codes, centres, others, second = zip(*_LOBES.values())
+    codes, centres, others, second = zip(*_LOBES.values(), strict=True)
     weights = np.array(second if aggressive else others)
     k = rng.choice(len(codes), p=weights / weights.sum())
     return codes[k], (centres[k] + rng.normal(0, (3, 7, 6))) * (rng.choice([-1, 1]), 1, 1)
 
 
-def _glioma(rng, institution: int, centre, volume: float, aggressive: bool):
+def _glioma(
+    rng: np.random.Generator, institution: int, centre: Sequence[float], volume: float, aggressive: bool
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """One patient of the cohort: slice numbers, images (Z, 256, 256, 3) uint8 and masks (Z, 256, 256) bool."""
 
-    def draw(median, effect, spread):
+    def draw(median: float, effect: float, spread: float) -> float:
         return float(median * np.exp(effect * aggressive + rng.normal(0, spread)))
 
     # All effects on the image; enhancing at all is a matter of chance too.
@@ -106,7 +109,7 @@ def _glioma(rng, institution: int, centre, volume: float, aggressive: bool):
     rows, columns = (slice(*np.flatnonzero(near)[[0, -1]]) for near in (np.abs(y + 17) < 112, np.abs(x) < 92))
     m = head.maps(z, y[rows], x[columns])
     m.growth[[0, -1]] = np.inf  # the two slices free of tumour
-    outlined = np.stack([anatomy.outline(growth < 1, brain) for growth, brain in zip(m.growth, m.brain)])
+    outlined = np.stack([anatomy.outline(growth < 1, brain) for growth, brain in zip(m.growth, m.brain, strict=True)])
     near = ndimage.binary_dilation(outlined, np.ones((1, 3, 3)), iterations=4).astype(np.float32)
     inside = sigmoid((1 - m.growth) / softness) * ndimage.gaussian_filter(near, (0, 1, 1))  # no part without an outline
 
@@ -127,7 +130,7 @@ def _glioma(rng, institution: int, centre, volume: float, aggressive: bool):
     flair = np.where(m.brain, flair, head.surroundings(m, csf=csf, fat=1.1 * fat, marrow=0.35))
     pre, post = np.where(m.brain, (pre, post), (around, around + contrast * (m.depth > 0)))
     images, masks = np.zeros((len(z), 256, 256, 3), np.uint8), np.zeros((len(z), 256, 256), bool)
-    for channel, (signal, acquire) in enumerate(zip((pre, flair, post), sequences)):
+    for channel, (signal, acquire) in enumerate(zip((pre, flair, post), sequences, strict=True)):
         whole = np.zeros(masks.shape, np.float32)
         whole[:, rows, columns] = signal
         images[..., channel] = acquire(rng, whole, y, x)
@@ -135,7 +138,7 @@ def _glioma(rng, institution: int, centre, volume: float, aggressive: bool):
     return first + 1 + np.arange(len(z)), images, masks
 
 
-def _glioblastoma(rng, like: bool):
+def _glioblastoma(rng: np.random.Generator, like: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """One case of the glioblastoma set: slice numbers, images and labels, both (Z, 120, 120) uint8."""
     _, centre = _tumour_centre(rng, True)
     volume = min(max(np.exp(rng.normal(np.log(105e3), 0.45)), 30e3), 230e3)
@@ -156,7 +159,7 @@ def _glioblastoma(rng, like: bool):
     signal = m.t1 ** rng.uniform(0.6, 1.3) + anatomy.vessels(m)
     levels = rng.uniform(0.78, 0.98), rng.uniform(0.5, 0.85), rng.uniform(1.3, 1.8) + 0.2 * m.texture
     shares = [ndimage.gaussian_filter((labels == k).astype(np.float32), (0, 0.5, 0.5)) for k in (1, 2, 3)]
-    signal = signal * (1 - sum(shares)) + sum(share * level for share, level in zip(shares, levels))
+    signal = signal * (1 - sum(shares)) + sum(share * level for share, level in zip(shares, levels, strict=True))
     acquire = Acquisition(blur=0.5, noise=rng.uniform(0.015, 0.04), gain=rng.uniform(90, 190))
     return numbers, acquire(rng, signal * m.brain, y, x) * m.brain, labels
 
@@ -164,7 +167,9 @@ def _glioblastoma(rng, like: bool):
 # ---- tables ----
 
 
-def _tables(rng, names, clusters, lobes, right):
+def _tables(
+    rng: np.random.Generator, names: Sequence[str], clusters: np.ndarray, lobes: Sequence[int], right: Sequence[bool]
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Clinical table, survival and mutations; the tumours lie in `lobes` (codes), on the `right` or not."""
     n = len(names)
     table = pd.DataFrame({"Patient": names})
@@ -185,7 +190,7 @@ def _tables(rng, names, clusters, lobes, right):
     return table, survival, mutations[rng.permutation(n) >= round(0.04 * n)]
 
 
-def _balanced(rng, group):
+def _balanced(rng: np.random.Generator, group: np.ndarray) -> np.ndarray:
     """Numbers between 0 and 1, spread evenly in the group and in the rest: small classes do not differ by chance."""
     quantiles = np.empty(len(group))
     for members in (group, ~group):
@@ -193,7 +198,7 @@ def _balanced(rng, group):
     return np.clip(quantiles, 1e-3, 0.999)
 
 
-def _write_excel(table, path, sheet):
+def _write_excel(table: pd.DataFrame, path: Path, sheet: str) -> None:
     """A workbook without the time of writing, so that equal tables give equal bytes."""
     buffer = io.BytesIO()
     table.to_excel(buffer, sheet_name=sheet, index=False)
@@ -245,7 +250,7 @@ def write_cohort(folder: str | Path, n_patients: int = 110, seed: int = 0, null:
     institutions = np.searchsorted(np.cumsum(list(_INSTITUTIONS.values())), _balanced(rng, clusters == 2))
     volumes = np.clip(68e3 * np.exp(0.65 * ndtri(_balanced(rng, clusters == 2))), 14e3, 220e3).tolist()
     names = [f"PHANTOM_{list(_INSTITUTIONS)[k]}_{i:04d}" for i, k in enumerate(institutions, start=1)]
-    lobes, centres = zip(*(_tumour_centre(rng, cluster == 2) for cluster in clusters))
+    lobes, centres = zip(*(_tumour_centre(rng, cluster == 2) for cluster in clusters), strict=True)
     order = rng.permutation(n_patients)
     no_pre = order < max(1, round(n_patients * 6 / 110))
     no_post = order[::-1] < max(1, round(n_patients * 10 / 110))
@@ -255,7 +260,7 @@ def write_cohort(folder: str | Path, n_patients: int = 110, seed: int = 0, null:
         images[..., [c for c, missing in ((0, no_pre), (2, no_post)) if missing[i]]] = images[..., 1:2]
         case = f"{name}_20000101"
         (folder / "kaggle_3m" / case).mkdir()
-        for number, image, mask in zip(numbers, images, masks):
+        for number, image, mask in zip(numbers, images, masks, strict=True):
             path = folder / "kaggle_3m" / case / f"{case}_{number}.tif"
             Image.fromarray(image).save(path)
             Image.fromarray(mask.astype(np.uint8) * 255).save(path.with_stem(f"{path.stem}_mask"))
@@ -293,7 +298,7 @@ def write_glioblastoma(folder: str | Path, n_cases: int = 200, seed: int = 0) ->
     like = np.random.default_rng([seed, 3]).permutation(np.arange(n_cases) < round(2 * n_cases / 3))
     for i in range(n_cases):
         numbers, images, labels = _glioblastoma(np.random.default_rng([seed, 4, i]), like[i])
-        for number, image, label in zip(numbers, images, labels):
+        for number, image, label in zip(numbers, images, labels, strict=True):
             name = f"BRATS_{i + 1:03d}_z{number}.png"
             Image.fromarray(image).save(folder / "images" / name)
             Image.fromarray(label).save(folder / "labels" / name)

@@ -39,7 +39,7 @@ def course(tmp_path, monkeypatch):
 
 
 def open_notebook(number: str, **parameters) -> None:
-    """Carry out a notebook's first two cells of code without a kernel: its parameters, and what opens the run folder."""
+    """Carry out a notebook's first two cells of code without a kernel: parameters, and what opens the run folder."""
     cells = nbformat.read(runner.notebooks()[number], as_version=4).cells
     declared, opening = [cell.source for cell in cells if cell.cell_type == "code"][:2]
     names = {}
@@ -67,8 +67,8 @@ def test_unknown_profile_notebook_and_parameter_name_the_valid_ones(tmp_path, ca
     assert "smoke" in capsys.readouterr().err
     assert "05_roc" in error("run", "--only", "08", "--out", tmp_path)
     assert "--data" in error("run", "--out", tmp_path, "-p", "data=phantom")
-    message = error("run", "--only", "02", "--out", tmp_path, "-p", "colum=COCCluster")
-    assert "unknown parameter colum" in message and "column" in message
+    message = error("run", "--only", "02", "--out", tmp_path, "-p", "colum=COCCluster")  # codespell:ignore colum
+    assert "unknown parameter colum" in message and "column" in message  # codespell:ignore colum
 
 
 def test_data_that_are_not_there_are_told_before_anything_runs(tmp_path):
@@ -202,8 +202,8 @@ def test_a_second_run_in_the_same_folder_says_so(course):
     with exclusive(out):
         patience = "from radiogen_utils import support; support.LOCK_TIMEOUT = 0.1\n"
         script = (
-            patience
-            + f"from radiogen_utils.course.command_line import main; main(['run', '--data', 'phantom', '--out', {str(out)!r}])"
+            patience + "from radiogen_utils.course.command_line import main; "
+            f"main(['run', '--data', 'phantom', '--out', {str(out)!r}])"
         )
         second = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert second.returncode == 1 and "in use by another run" in second.stderr and "Traceback" not in second.stderr

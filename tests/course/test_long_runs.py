@@ -21,7 +21,7 @@ def test_without_any_effect_the_auc_is_one_half(tmp_path):
     arm = cross_validation.Arm("scratch", "compact", profile.compact)
     table = cross_validation.cross_validate(data, [arm], tmp_path, folds=profile.folds, repeats=2)
     areas = [roc_auc_score(group.y_true, group.score) for _, group in table.groupby("repeat")]
-    # 13 against 47 patients at random: standard error 0.09, hardly less for two repeats of the same patients; two of them.
+    # 13 against 47 patients at random: standard error 0.09, hardly less for two repeats; two of them.
     assert abs(np.mean(areas) - 0.5) < 0.18
 
 

@@ -65,7 +65,7 @@ def test_predictions_are_complete(run):
     frozen = table.arm.str.startswith(evaluation.FROZEN)
     networks = table.backbone.isin(models.BACKBONES) & ~frozen
     arms = {
-        kind: set(zip(table.arm[rows], table.backbone[rows]))
+        kind: set(zip(table.arm[rows], table.backbone[rows], strict=True))
         for kind, rows in {
             "networks": networks & ~left_out,
             "frozen": frozen,

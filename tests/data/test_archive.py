@@ -486,7 +486,7 @@ def test_a_zip_of_any_name_is_found(data, tiny_cohort, zip_of, name):
     assert find_in(data) == data / name
 
 
-@pytest.mark.parametrize("name", ["archive", "kaggle_3m", "lgg", "Neuer Ordner/archive"])
+@pytest.mark.parametrize("name", ["archive", "kaggle_3m", "lgg", "Neuer Ordner/archive"])  # codespell:ignore ordner
 def test_a_folder_of_any_name_is_found(data, tiny_cohort, name):
     folder = tiny_cohort()
     (data / name).parent.mkdir(exist_ok=True)

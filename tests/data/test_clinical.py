@@ -1,4 +1,4 @@
-"""Survival and mutations: accepted by what they say, in any form that circulates; no wrong table is ever used or kept."""
+"""Survival and mutations: accepted by what they say, in any form that circulates; no wrong table is used or kept."""
 
 import io
 import zipfile

@@ -59,7 +59,7 @@ def assert_same(one, other):
     pd.testing.assert_frame_equal(one.slices, other.slices)
     assert one.fingerprint == other.fingerprint
     for row in one.slices.itertuples():
-        for a, b in zip(one.read(row.case, row.slice), other.read(row.case, row.slice)):
+        for a, b in zip(one.read(row.case, row.slice), other.read(row.case, row.slice), strict=True):
             assert np.array_equal(a, b)
 
 
@@ -370,7 +370,8 @@ def test_real_archive_is_partial_and_unchanged(real_archive):
     found = verify(real_archive)
     assert (found.status, found.problems) == ("partial", [])
     assert found.summary == (
-        "partial archive: 1,550 of 3,929 slices; all 1,373 tumour-bearing slices of 110 patients are present and unchanged"
+        "partial archive: 1,550 of 3,929 slices; "
+        "all 1,373 tumour-bearing slices of 110 patients are present and unchanged"
     )
 
 

@@ -368,7 +368,9 @@ def task(empty_project, server):
     content = buffer.getvalue()
     server.pages["/task.tar"] = content
 
-    def fetch(md5=hashlib.md5(content).hexdigest()):
+    published = hashlib.md5(content).hexdigest()
+
+    def fetch(md5=published):
         return fetch_archive(f"{server.url}/task.tar", md5, len(content), "Task")
 
     fetch.server, fetch.content, fetch.data = server, content, empty_project / "data"

@@ -63,7 +63,7 @@ def without_images(monkeypatch):
 def contrasts(images, masks):
     """Mean of the tumour over the median of the tissue around it: pre-contrast, FLAIR, post-contrast."""
     values = []
-    for image, mask in zip(images, masks > 0):
+    for image, mask in zip(images, masks > 0, strict=True):
         if mask.sum() >= 100:
             distance = ndimage.distance_transform_edt(~mask)
             around = (distance > 4) & (distance < 15) & (image[..., 1] > 10)
@@ -126,7 +126,7 @@ def test_files_are_uncompressed_like_the_archives(cohort):
 
 def test_mask_is_one_part_inside_the_brain(cases):
     for _, images, masks in cases.values():
-        for image, mask in zip(images[1:-1], masks[1:-1] > 0):
+        for image, mask in zip(images[1:-1], masks[1:-1] > 0, strict=True):
             assert ndimage.label(mask, np.ones((3, 3)))[1] == 1
             # The scalp encloses the brain: filled from outside, the dark skull stays between scalp and mask.
             head = ndimage.binary_fill_holes(ndimage.gaussian_filter(image[..., 1].astype(float), 1) > 20)
