@@ -36,9 +36,8 @@ class Verification:
         line = "*" * 100
         more = [f"… and {len(self.problems) - 5} more"] if len(self.problems) > 6 else []
         told = self.problems if not more else self.problems[:5]
-        return "\n".join(
-            [self.summary, line, "NOT THE PUBLIC ARCHIVE: what follows is of these data as they are", *told, *more, line]
-        )
+        notice = "NOT THE PUBLIC ARCHIVE: these data are used as they are"
+        return "\n".join([self.summary, line, notice, *told, *more, line])
 
 
 def verify(path: str | Path) -> Verification:
