@@ -1,4 +1,4 @@
-"""Baselines in the folds of the networks: simple models, and linear probes of networks before any training on the labels."""
+"""Baselines in the folds of the networks: simple models, and linear probes of networks not trained on the labels."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -111,19 +111,18 @@ class Baseline:
 
     def create(self, seed: int) -> Pipeline:
         """The untrained model; the strength of its penalty is chosen within the training patients."""
-        inner = StratifiedKFold(5, shuffle=True, random_state=seed)
-        model = {
-            "logistic": lambda: LogisticRegressionCV(
+        if self.model == "trees":
+            model = ExtraTreesClassifier(500, min_samples_leaf=3, class_weight="balanced", random_state=seed)
+        else:
+            model = LogisticRegressionCV(
                 Cs=np.logspace(-3, 1, 5),
                 l1_ratios=(0,),
-                cv=inner,
+                cv=StratifiedKFold(5, shuffle=True, random_state=seed),
                 scoring="roc_auc",
                 class_weight="balanced",
                 max_iter=2000,
                 use_legacy_attributes=False,
-            ),
-            "trees": lambda: ExtraTreesClassifier(500, min_samples_leaf=3, class_weight="balanced", random_state=seed),
-        }[self.model]()
+            )
         return make_pipeline(SimpleImputer(keep_empty_features=True), StandardScaler(), model)
 
 
@@ -141,7 +140,7 @@ def clinical_and_image(cohort: Cohort) -> list[Baseline]:
 
 
 def frozen(data: Patches, arm: Arm, repeats: int, seed: int) -> Baseline:
-    """A linear probe (Alain and Bengio, 2016): a logistic model of the features of a network not yet trained on the labels.
+    """A linear probe (Alain and Bengio, 2016): a logistic model of the features of a network not trained on the labels.
 
     The features are what the network's last layer would see, averaged over the patient's tumour slices: a linear model
     of them gives the mean of the slices' log-odds, as the trained networks' scores are.
@@ -214,8 +213,8 @@ def _out_of_fold(baseline, labels, split, repeat, seed, n_jobs=1) -> pd.DataFram
 def clusterings(cohort: Cohort, table: pd.DataFrame, folds: int, repeats: int, seed: int) -> pd.DataFrame:
     """Every cluster of every clustering of data.csv against the rest, by trees on `table`.
 
-    Patients without a label in a clustering are left out of it. A cluster, or its rest, with fewer patients than folds
-    is left out as well.
+    Patients without a label in a clustering are left out of it, and so is a cluster that has, or leaves, fewer patients
+    than folds.
 
     Args:
         cohort: with the clusterings.
@@ -226,8 +225,8 @@ def clusterings(cohort: Cohort, table: pd.DataFrame, folds: int, repeats: int, s
 
     Returns:
         One row a cluster: clustering, cluster, patients, positives, auc (mean over the repeats), low, high (bootstrap,
-        means likewise), p (one-sided test of Mann and Whitney on the patients' mean scores) and holm (p adjusted for
-        the number of rows).
+        means likewise), p (one-sided Mann–Whitney test of the patients' mean scores) and holm (p adjusted for their
+        number).
     """
     rows = []
     for clustering in [name for name in cohort.patients.columns if name.endswith("Cluster")]:
@@ -238,10 +237,9 @@ def clusterings(cohort: Cohort, table: pd.DataFrame, folds: int, repeats: int, s
                 continue
             found = cross_validate([Baseline("features", "trees", table)], labels, folds, repeats, seed)
             areas = evaluation.auc_table(found)[["auc", "low", "high"]].mean()
-            mean = found.groupby("patient").agg(score=("score", "mean"), y_true=("y_true", "first"))
-            p = stats.mannwhitneyu(
-                mean.score[mean.y_true == 1], mean.score[mean.y_true == 0], alternative="greater"
-            ).pvalue
+            mean = evaluation.mean_scores(found, "features", "trees")
+            inside, rest = (mean.score[mean.y_true == label] for label in (1, 0))
+            p = stats.mannwhitneyu(inside, rest, alternative="greater").pvalue
             rows.append((clustering, int(cluster), len(labels), labels.sum(), *areas, p))
     columns = ["clustering", "cluster", "patients", "positives", "auc", "low", "high", "p"]
     result = pd.DataFrame(rows, columns=columns)

@@ -201,8 +201,7 @@ def cross_validate(
         folder: where each fit leaves its scores, and the first repeat's networks of the compact backbone, as
             `<arm>-<backbone>-r<repeat>-f<fold>`. Fits found there that were made from the same data, settings and code
             are not repeated.
-        folds: number of random folds; or each patient's fold, 0 … K-1, such as the institution, the same in every
-            repeat.
+        folds: number of random folds; or each patient's fold, 0 … K-1, such as the institution, in every repeat.
         repeats: the repeats train with other seeds, and reshuffle random folds.
         seed: of the first repeat.
         scheduler: address of a Dask scheduler, `tcp://host:port`, whose workers do the fits; `None`: this machine.
@@ -253,9 +252,7 @@ def carry_out(cv: CrossValidation, missing: dict[Arm, list], scheduler: str | No
         finished = _on_cluster(cv, tasks, scheduler)
     else:
         parallel = joblib.Parallel(
-            1 if on_gpu else joblib.cpu_count(only_physical_cores=True),
-            batch_size=1,
-            return_as="generator_unordered",
+            1 if on_gpu else joblib.cpu_count(only_physical_cores=True), batch_size=1, return_as="generator_unordered"
         )
         finished = parallel(joblib.delayed(_fit)(cv, *task) for task in tasks)
     with warnings.catch_warnings():
@@ -275,7 +272,7 @@ def _on_cluster(cv, tasks, scheduler):
             print(f"waiting for a worker; start one with: dask worker --nthreads 1 {scheduler}", flush=True)
             client.wait_for_workers(1)
         with warnings.catch_warnings():
-            # The data are a task as well, so that the scheduler can send them again when the workers that had them are gone.
+            # The data are a task as well, so that the scheduler can send them again after their workers are gone.
             warnings.filterwarnings("ignore", "Sending large graph", UserWarning)
             data = client.submit(_same, cv, pure=False)
         try:

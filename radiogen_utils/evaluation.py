@@ -273,7 +273,7 @@ def by_group(y_true: ArrayLike, y_score: ArrayLike, group: ArrayLike) -> pd.Data
         Indexed by group, "within groups" last: patients, positives, auc, low, high (DeLong). The last row's AUC counts
         the pairs of a positive and another patient of the same group only, so that no difference between groups can
         raise it; its interval is NaN. AUC and interval are NaN where a group lacks two patients of a class; the
-        interval alone where the AUC is 0 or 1, since DeLong's variance is 0 there and would pretend to be certain.
+        interval alone where the AUC is 0 or 1, since DeLong's variance is 0 there.
     """
     y_true, y_score = _check(y_true, y_score)
     group = np.asarray(group)
@@ -317,8 +317,8 @@ def over_repeats(predictions: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         Columns arm, backbone, repeats, auc (mean), sd (NaN for a single repeat), low, high, delong_low, delong_high
-        (means of the repeats' bounds) and ensemble (AUC of each patient's mean score: the repeats' networks as one,
-        none of which has seen the patient).
+        (means of the repeats' bounds) and ensemble (AUC of each patient's mean score: the repeats' networks as one, none
+        of which has seen the patient).
     """
     table = auc_table(predictions)
     bounds = ["low", "high", "delong_low", "delong_high"]

@@ -128,11 +128,8 @@ def figure2(predictions: pd.DataFrame, table: pd.DataFrame, main: tuple[str, str
         initialisation, sequences = split_arm(arm)
         label, colour, marker = f"{arm}, {backbone}", "0.45", "D"
         if sequences:
-            label, colour, marker = (
-                f"{backbone}, {INPUTS.get(sequences, sequences)}, {NAMES[initialisation]}",
-                COLOURS[initialisation],
-                "o",
-            )
+            label = f"{backbone}, {INPUTS.get(sequences, sequences)}, {NAMES[initialisation]}"
+            colour, marker = COLOURS[initialisation], "o"
         entries.append((label, repeats[["auc", "low", "high"]].to_numpy(), colour, marker))
     figure, (left, right) = plt.subplots(
         1, 2, figsize=(12.5, max(5.2, 0.34 * len(entries) + 1)), width_ratios=[1, 0.95], layout="constrained"

@@ -67,8 +67,8 @@ def _enlarge(maps: np.ndarray, shape: Sequence[int]) -> np.ndarray:
 def occlusion(model: torch.nn.Module, images: np.ndarray, size: int = 8) -> np.ndarray:
     """By how much the log-odds of class 1 fall when a square of the image is blackened (Zeiler and Fergus, ECCV 2014).
 
-    Black is what the network knows as "no tumour here". captum's `Occlusion` gives the same maps in three times the time: it
-    blackens squares that are black already.
+    Black is what the network knows as "no tumour here". captum's `Occlusion` gives the same maps in three times the
+    time: it blackens squares that are black already.
 
     Args:
         model: a network of `models` with one output.
@@ -76,8 +76,7 @@ def occlusion(model: torch.nn.Module, images: np.ndarray, size: int = 8) -> np.n
         size: side of the squares in pixels, which tile the image; 8 is a cell of the compact network's Grad-CAM map.
 
     Returns:
-        (N, H, W) float32: the fall, 0 where the log-odds rise, as in Grad-CAM; enlarged bilinearly from one value a
-        square.
+        (N, H, W) float32: the fall, 0 where the log-odds rise, as in Grad-CAM; enlarged bilinearly, one value a square.
     """
     model.to(memory_format=torch.channels_last)  # twice as fast
     before = predict(model, images)[:, 0]

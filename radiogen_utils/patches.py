@@ -21,7 +21,7 @@ CODE = fingerprint(*(file.read_bytes() for file in (Path(__file__), *_DECISIVE))
 
 PATCH_SIZE = 80
 NETWORK_CEILING = 2.5
-"""Upper level for the networks, in multiples of the median of the patient's head: few tumours are brighter in any sequence."""
+"""Upper level for the networks, in multiples of the median of the patient's head: few tumours are brighter."""
 FIGURE_PERCENTILES = (1, 97)
 """Levels of Figure 1. The published upper one lies at the 95th to 98th percentile of the FLAIR values."""
 
@@ -102,9 +102,9 @@ def head_window(values: np.ndarray) -> tuple[float, float]:
     return 0.0, NETWORK_CEILING * max(float(median), 1.0)
 
 
-def percentile_window(values: np.ndarray, percentiles: tuple[float, float] = FIGURE_PERCENTILES) -> tuple[float, float]:
-    """Levels for display: two percentiles over all pixels of `values`, uint8 of any shape."""
-    low, high = np.percentile(values, percentiles)
+def percentile_window(values: np.ndarray) -> tuple[float, float]:
+    """Levels for display: `FIGURE_PERCENTILES` over all pixels of `values`, uint8 of any shape."""
+    low, high = np.percentile(values, FIGURE_PERCENTILES)
     return float(low), float(max(high, low + 1))
 
 

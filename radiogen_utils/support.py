@@ -19,7 +19,7 @@ LOCK_TIMEOUT = 5
 
 
 class CourseError(Exception):
-    """What a reader can cause and mend: one line that names the file or patient and says what to do.
+    """What a reader can cause and correct: one line that names the file or patient and says what to do.
 
     The command line prints it without a traceback.
     """

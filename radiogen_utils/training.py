@@ -1,7 +1,7 @@
 """Fit networks: one, or several of the same architecture together.
 
-Patches stay on the device as uint8. Each network has a generator on the CPU for its random numbers (order, augmentation), so
-that it meets the same batches alone, together with others, and on a GPU.
+Patches stay on the device as uint8. Each network has a generator on the CPU for its random numbers (order,
+augmentation), so that it meets the same batches alone, together with others, and on a GPU.
 """
 
 import copy
@@ -47,9 +47,9 @@ def draw_augmentation(n: int, generator: torch.Generator, random_curves: bool = 
     """Random parameters for `augment`: rotation up to 20°, zoom up to 10 %, flips, gamma and gain.
 
     Args:
-        random_curves: intensities follow a random rising or falling curve as well, so that a network cannot rely on what
-            is bright in one kind of image (Billot et al., Medical Image Analysis 2023;86:102789, go further and train
-            on images of random contrast only).
+        random_curves: intensities follow a random rising or falling curve as well, so that a network cannot rely on
+            what is bright in one kind of image (Billot et al., Medical Image Analysis 2023;86:102789, go further and
+            train on images of random contrast only).
 
     Returns:
         (n, 10) float32: angle in radians, zoom, horizontal and vertical flip (±1), gamma, gain, and the curve's values

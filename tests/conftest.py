@@ -65,9 +65,11 @@ def tiny_cohort(tmp_path):
 def public_cohort(tiny_cohort, tmp_path, monkeypatch):
     """A tiny cohort that stands for the public archive: with a manifest of it."""
     from radiogen_utils.data import verification
+    from radiogen_utils.data.archive import Archive
+    from radiogen_utils.data.scan import scan
 
     folder = tiny_cohort()
-    verification.manifest(folder).to_csv(tmp_path / "manifest.csv")
+    scan(Archive(folder)).manifest.to_csv(tmp_path / "manifest.csv")
     monkeypatch.setattr(verification, "MANIFEST", tmp_path / "manifest.csv")
     monkeypatch.setattr(verification, "PUBLIC_SLICES", 12)
     return folder

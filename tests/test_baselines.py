@@ -290,7 +290,13 @@ def test_the_test_of_a_cluster_is_one_sided_on_the_mean_scores_and_corrected_for
             score += coc[labels.index].map({2: 1, 1: -1}).fillna(0)
         # The two repeats rank the patients otherwise; the means of their scores are `score`.
         noise = np.random.default_rng(0).normal(size=len(labels))
-        rows = {"patient": labels.index.to_numpy(), "y_true": labels.to_numpy(), "arm": "x", "backbone": "y", "fold": 0}
+        rows = {
+            "patient": labels.index.to_numpy(),
+            "y_true": labels.to_numpy(),
+            "arm": "features",
+            "backbone": "trees",
+            "fold": 0,
+        }
         return pd.concat([pd.DataFrame(rows | {"score": (score + i * noise).to_numpy(), "repeat": i}) for i in (-1, 1)])
 
     monkeypatch.setattr(baselines, "cross_validate", given)

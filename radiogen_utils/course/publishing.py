@@ -1,4 +1,4 @@
-"""Write the report of a run, and replace the precomputed results in `figures/` by a whole run on the article's cohort."""
+"""Write the report of a run, and replace the precomputed results by a whole run on the article's cohort."""
 
 import json
 import shutil

@@ -116,11 +116,6 @@ class RunFolder:
         self._write("cohort.json", {"path": path, "synthetic": cohort.synthetic, "stand_in": stand_in})
 
     @property
-    def known(self) -> bool:
-        """True once this folder has its cohort."""
-        return bool(self._source())
-
-    @property
     def cohort_path(self) -> Path:
         """The cohort that notebook 1 opened.
 
@@ -183,12 +178,9 @@ class RunFolder:
             )
 
     def find_slices(self, where: str) -> tuple[Path | None, str]:
-        """The glioblastoma slices, as `pretraining.find_slices`, and their source.
+        """Path of the glioblastoma slices and their source: "phantom", "slices", or, without any, "shipped weights".
 
-        With `auto`, a phantom cohort goes with phantom slices.
-
-        Returns:
-            The path, or `None` for the weights that come with the course; "phantom", "slices" or "shipped weights".
+        As `pretraining.find_slices`, but with `auto` a phantom cohort goes with phantom slices.
         """
         if where == "phantom" or (where == "auto" and self.synthetic):
             return find_slices("phantom", self.profile.phantom_cases, self.profile.seed), "phantom"

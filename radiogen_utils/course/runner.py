@@ -54,19 +54,22 @@ def parameters_of(paths: list[Path]) -> dict[Path, set[str]]:
     return {path: set(papermill.inspect_notebook(str(path))) for path in paths}
 
 
-def check_parameters(given: dict[str, str], declared: dict[Path, set[str]]) -> None:
-    """Refuse parameters that no chosen notebook declares; papermill itself only warns (papermill issue #818).
+def check_parameters(options: argparse.Namespace, declared: dict[Path, set[str]]) -> None:
+    """Refuse a parameter or option that no chosen notebook reads; papermill itself only warns (papermill issue #818).
 
     Raises:
-        UsageError: an unknown parameter, or one that an option sets.
+        UsageError: such a parameter or option, or a parameter that an option sets.
     """
-    options = {*OPTIONS, "profile", "out"}
-    valid = set().union(*declared.values()) - options
-    for name in set(given) & options:
-        raise UsageError(f"parameter {name} is set by the option --{name}")
-    unknown = sorted(set(given) - valid)
-    if unknown:
-        raise UsageError(f"unknown parameter {unknown[0]}; the chosen notebooks have {', '.join(sorted(valid))}")
+    read, set_by_options = set().union(*declared.values()), {*OPTIONS, "profile", "out"}
+    for name in sorted(name for name, _ in options.parameter):
+        if name in set_by_options:
+            raise UsageError(f"parameter {name} is set by the option --{name}")
+        if name not in read:
+            valid = ", ".join(sorted(read - set_by_options))
+            raise UsageError(f"unknown parameter {name}; the chosen notebooks have {valid}")
+    for name, default in OPTIONS.items():
+        if getattr(options, name) != default and name not in read:
+            raise UsageError(f"--{name} is not read by the chosen notebooks; leave it out, or run them all")
 
 
 def locate(where: str) -> str:
@@ -74,24 +77,11 @@ def locate(where: str) -> str:
     return where if where in KEYWORDS else str(Path(where).expanduser().resolve())
 
 
-def check_options(options: argparse.Namespace, declared: dict[Path, set[str]]) -> None:
-    """Refuse an option that no chosen notebook reads: it would be ignored.
-
-    Raises:
-        UsageError: such an option.
-    """
-    read = set().union(*declared.values())
-    for name, default in OPTIONS.items():
-        if getattr(options, name) != default and name not in read:
-            raise UsageError(f"--{name} is not read by the chosen notebooks; leave it out, or run them all")
-
-
 def run(options: argparse.Namespace) -> None:
     """Execute notebooks one after the other; stop at the first that fails."""
     paths = choose(options.only)
     declared = parameters_of(paths)
-    check_parameters(dict(options.parameter), declared)
-    check_options(options, declared)
+    check_parameters(options, declared)
     folder = Path(options.out).expanduser().resolve() if options.out else project_root() / "runs" / options.profile
     with exclusive(folder):
         run_in(RunFolder(folder, options.profile), paths, declared, options)
@@ -99,7 +89,7 @@ def run(options: argparse.Namespace) -> None:
 
 def run_in(out: RunFolder, paths: list[Path], declared: dict[Path, set[str]], options: argparse.Namespace) -> None:
     """Execute the chosen notebooks into a folder that no other run writes to."""
-    # Wrong input is told here, before any kernel starts.
+    # Wrong input is refused here, before any kernel starts.
     values = {"pretraining": locate(options.pretraining), "scheduler": options.scheduler, "train": options.train}
     if values["pretraining"] == "download":
         values["pretraining"] = str(find_slices("download"))
@@ -132,7 +122,8 @@ def run_in(out: RunFolder, paths: list[Path], declared: dict[Path, set[str]], op
 
 def expected_seconds(out: RunFolder, paths: list[Path], options: argparse.Namespace) -> list[int]:
     """What each notebook will take on two cores, roughly."""
-    synthetic = out.stand_in or options.data in ("phantom", "phantom-null") or out.known and out.synthetic
+    known = out.results().get("cohort", {}).get("synthetic")
+    synthetic = out.stand_in or options.data in ("phantom", "phantom-null") or known
     another_label = {"column", "positive"} & {name for name, _ in options.parameter}
     trains = options.train or synthetic or options.pretraining != "auto" or another_label
     by_number = SECONDS[out.profile_name if trains or out.profile_name == QUICK else "read"]
@@ -188,7 +179,7 @@ def _literally(path: Path) -> str:
 
 
 def _version(file: Path) -> tuple[int, int] | None:
-    """Changes when a file is written or touched, by the file system's own clock; `None` where there is no file."""
+    """Changes when a file is written or touched, by the file system's clock; `None` where there is no file."""
     try:
         found = file.stat()
     except FileNotFoundError:

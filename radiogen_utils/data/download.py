@@ -73,8 +73,8 @@ and give the zip as DATA=path/to/archive.zip, or put it into {project_root() / "
 def check_reachable(url: str, seconds: float = 8) -> None:
     """Raise `requests.ConnectionError` unless `url` answers, with whatever status, within `seconds`.
 
-    The request runs in a thread because no timeout of requests bounds the look-up of a name, which takes minutes where a
-    firewall drops packets. kagglehub itself sets no timeout at all.
+    The request runs in a thread because no timeout of requests bounds the look-up of a name, which takes minutes where
+    a firewall drops packets. kagglehub itself sets no timeout at all.
 
     Raises:
         requests.ConnectionError: no answer, or not within `seconds`.
@@ -171,10 +171,12 @@ def _explain(error: Exception) -> str:
             f"Kaggle refuses the access ({status}); credentials that are wrong or expired, in KAGGLE_… variables or "
             "~/.kaggle, do harm here: none are needed"
         )
-    if status == 404:
-        return "Kaggle does not have this data set any more (404)"
-    if status == 429:
-        return "Kaggle asks to wait, too many downloads from this address (429)"
+    if status in (404, 429):
+        reasons = {
+            404: "does not have this data set any more",
+            429: "asks to wait, too many downloads from this address",
+        }
+        return f"Kaggle {reasons[status]} ({status})"
     if status is not None and status >= 500:
         return f"Kaggle has a problem ({status}); try again in a few minutes"
     if isinstance(error, requests.exceptions.SSLError):
@@ -184,7 +186,7 @@ def _explain(error: Exception) -> str:
     if isinstance(error, (requests.ConnectionError, requests.exceptions.ChunkedEncodingError)):
         return f"the connection broke off ({type(error).__name__})"
     if isinstance(error, ValueError) and "credentials" in str(error):
-        return f"{_line(error)}; mend or remove that file, no account is needed"
+        return f"{_line(error)}; correct or remove that file, no account is needed"
     if type(error).__name__ == "DataCorruptionError":
         return "the file arrived damaged (its MD5 differs)"
     if isinstance(error, ValueError) and "archive type" in str(error):
@@ -243,10 +245,7 @@ def fetch_archive(url: str, md5: str, size: float, name: str) -> Path:
         data.mkdir(exist_ok=True)
         _check_space(data, 2 * size, "make room, or put the unpacked folder there yourself")
         print(f"downloading {name}: {size / 1e9:.1f} GB, as much again to unpack it, into {data}", flush=True)
-        print(
-            f"{duration(size / 1e7)} at 10 MB/s, once; may be interrupted, a rerun goes on from there",
-            flush=True,
-        )
+        print(f"{duration(size / 1e7)} at 10 MB/s, once; may be interrupted, a rerun goes on from there", flush=True)
         check_reachable(url)
         _resume(url, part)
         with open(part, "rb") as file:

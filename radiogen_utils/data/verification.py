@@ -19,7 +19,7 @@ class Verification:
 
     Attributes:
         status: "complete", the public archive; "partial", slices or patients of it are missing and the others are
-            unchanged; "modified", tumour-bearing files of it differ, or patients are added; "own", no patient of it, as in a reader's cohort;
+            unchanged; "modified", tumour-bearing files of it differ, or patients are added; "own", no patient of it;
             "phantom".
         summary: the status in words, one line or a few.
         problems: one line each. A missing slice without tumour is none: the course does not use it.
@@ -36,9 +36,8 @@ class Verification:
         line = "*" * 100
         more = [f"… and {len(self.problems) - 5} more"] if len(self.problems) > 6 else []
         told = self.problems if not more else self.problems[:5]
-        return "\n".join(
-            [self.summary, line, "NOT AS PUBLISHED: what follows is of these data as they are", *told, *more, line]
-        )
+        notice = "NOT THE PUBLIC ARCHIVE: these data are used as they are"
+        return "\n".join([self.summary, line, notice, *told, *more, line])
 
 
 def verify(path: str | Path) -> Verification:
@@ -71,19 +70,8 @@ def verify(path: str | Path) -> Verification:
     return Verification(status, summary, found.problems + missing + modified)
 
 
-def manifest(path: str | Path) -> pd.DataFrame:
-    """What `manifest.csv` holds of the public archive, for any cohort.
-
-    Returns:
-        Index "patient", columns `tumour_slices` (int) and `sha256`: `support.fingerprint` over, slice by slice of those
-        that bear tumour, the image's public name "<case>/<case>_<slice>.tif", the bytes of its file, those of the
-        mask's file.
-    """
-    return scan(Archive(Path(path))).manifest
-
-
 def manifest_of_public_archive() -> pd.DataFrame:
-    """`manifest.csv`, written with `manifest(archive).to_csv(MANIFEST)`."""
+    """`manifest.csv`, written with `scan(archive).manifest.to_csv(MANIFEST)`."""
     return pd.read_csv(MANIFEST, index_col="patient")
 
 

@@ -236,7 +236,7 @@ SECTIONS = {
         ({"cohort": {"problems": 1}}, "paper", True, "slices are missing"),
         ({"patches": {"positive": 3}}, "paper", True, "label"),
         ({"training": {"precomputed": "abc"}}, "paper", True, "--train"),
-        ({}, "standard", True, "only profile paper"),
+        ({}, "standard", True, "only a run in profile paper"),
         ({}, "paper", False, "only some"),
     ],
 )

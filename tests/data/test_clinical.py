@@ -9,9 +9,10 @@ import pandas as pd
 import pytest
 
 from radiogen_utils.data import clinical, verification
-from radiogen_utils.data.archive import CohortError
+from radiogen_utils.data.archive import Archive, CohortError
 from radiogen_utils.data.clinical import MUTATIONS, SURVIVAL, mutations, survival
 from radiogen_utils.data.cohort import open_cohort
+from radiogen_utils.data.scan import scan
 
 GENES = "Grade,Case_ID,IDH1,TP53,IDH2\nLGG,TCGA-XX-0001,0,1,1\nLGG,TCGA-YY-0002,0,0,0\nLGG,TCGA-XX-0003,1,0,\n"
 FOLLOW_UP = pd.DataFrame(
@@ -40,7 +41,7 @@ def project(tmp_path, monkeypatch):
 def cohort(tiny_cohort, tmp_path, monkeypatch):
     """Three patients that stand for the public archive, whose tables say `GENES` and `FOLLOW_UP`."""
     folder = tiny_cohort()
-    verification.manifest(folder).to_csv(tmp_path / "manifest.csv")
+    scan(Archive(folder)).manifest.to_csv(tmp_path / "manifest.csv")
     monkeypatch.setattr(verification, "MANIFEST", tmp_path / "manifest.csv")
     for constant, content in (("SURVIVAL", FOLLOW_UP.to_csv().encode()), ("MUTATIONS", GENES.encode())):
         source = getattr(clinical, constant)

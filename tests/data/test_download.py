@@ -339,7 +339,7 @@ def test_a_cache_that_cannot_be_written_is_told(kaggle, tmp_path, monkeypatch):
 def test_malformed_credentials_are_told(kaggle, tmp_path, monkeypatch, text):
     (tmp_path / "kaggle.json").write_text(text)
     monkeypatch.setenv("KAGGLE_CONFIG_DIR", str(tmp_path))
-    assert "mend or remove that file" in failure()
+    assert "correct or remove that file" in failure()
 
 
 def test_missing_certificates_are_told(kaggle, monkeypatch):
