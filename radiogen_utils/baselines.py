@@ -195,7 +195,7 @@ def permutation_aucs(baseline: Baseline, permuted: list[pd.Series], folds: int, 
     return np.array(aucs)
 
 
-def _auc(baseline, labels, folds, seed) -> float:
+def _auc(baseline: Baseline, labels: pd.Series, folds: int, seed: int) -> float:
     table = _out_of_fold(baseline, labels, assign_folds(labels, folds, seed), 0, seed)
     return float(roc_auc_score(table.y_true, table.score))
 

@@ -11,7 +11,6 @@ import zipfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import joblib
 import numpy as np
@@ -263,7 +262,7 @@ def carry_out(cv: CrossValidation, missing: dict[Arm, list], scheduler: str | No
                 yield arm, result
 
 
-def _on_cluster(cv, tasks, scheduler):
+def _on_cluster(cv, tasks: list[tuple[Arm, list[tuple[int, int]]]], scheduler: str) -> Iterator[tuple[Arm, list[dict]]]:
     """What `_fit` returns for each task, in the order in which the workers of a Dask cluster finish."""
     with connect(scheduler) as client:
         from distributed import KilledWorker, as_completed
@@ -286,11 +285,11 @@ def _on_cluster(cv, tasks, scheduler):
             ) from error
 
 
-def _same(cv):
+def _same(cv) -> CrossValidation:
     return cv
 
 
-def _fit(cv, arm, fits):
+def _fit(cv, arm: Arm, fits: list[tuple[int, int]]) -> tuple[Arm, list[dict]]:
     return arm, cv.fit(arm, fits)
 
 
@@ -328,7 +327,7 @@ def _path(folder: Path, arm: Arm, repeat: int, fold: int) -> Path:
     return Path(folder) / f"{arm.name}-{arm.backbone}-r{repeat}-f{fold}.npz"
 
 
-def _write(folder, cv, arm, result) -> None:
+def _write(folder: Path, cv, arm: Arm, result: dict) -> None:
     """Leave a fit's scores, and its network if it came along, in the folder."""
     repeat, fold = result["repeat"], result["fold"]
     path = _path(folder, arm, repeat, fold)
@@ -342,7 +341,7 @@ def _write(folder, cv, arm, result) -> None:
     write_atomically(path, write)
 
 
-def _read(folder, cv, arm, repeat, fold) -> pd.DataFrame | None:
+def _read(folder: Path, cv, arm: Arm, repeat: int, fold: int) -> pd.DataFrame | None:
     """Rows of a fit that `_write` left; `None` where there is none of the same data, settings and code."""
     path = _path(folder, arm, repeat, fold)
     try:

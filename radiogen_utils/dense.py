@@ -89,7 +89,9 @@ def predict_shares(network: nn.Module, images: np.ndarray) -> np.ndarray:
     where = next(network.parameters()).device
     with torch.inference_mode():
         batches = torch.as_tensor(images).split(256)
-        return np.concatenate([dense_logits(network, part.to(where) / 255).softmax(1).cpu().numpy() for part in batches])
+        return np.concatenate(
+            [dense_logits(network, part.to(where) / 255).softmax(1).cpu().numpy() for part in batches]
+        )
 
 
 def explained(predicted: np.ndarray, tissues: np.ndarray, case: np.ndarray) -> dict[str, dict[str, float]]:

@@ -246,7 +246,7 @@ def permutation_p(observed: float, permuted: ArrayLike) -> float:
     return float((1 + (permuted >= observed).sum()) / (1 + permuted.size))
 
 
-def smallest_p(permuted) -> float:
+def smallest_p(permuted: ArrayLike) -> float:
     """The p value that `permutation_p` gives when no permutation does as well: the smallest that so many can reach."""
     return permutation_p(np.inf, permuted)
 

@@ -1,6 +1,5 @@
 """The paper's figures, and the plots around them. Each function draws; `finish` labels and writes."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib.pyplot as plt

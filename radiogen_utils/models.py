@@ -65,7 +65,7 @@ class CompactCNN(nn.Module):
             x = block(x)
         return x
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.head(self.features(x).mean(dim=(2, 3)))
 
 
@@ -97,7 +97,7 @@ class EfficientNetLite0(nn.Module):
         """(N, C, H, W) -> (N, F, H / 32, W / 32): the last feature map."""
         return self.network.forward_features(2 * x - 1)  # its ImageNet weights expect inputs in [-1, 1]
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.network.forward_head(self.features(x))
 
 

@@ -49,7 +49,9 @@ def draw_specifications(n: int, seed: int = 0) -> pd.DataFrame:
     return pd.DataFrame({name: np.array(options, object)[index] for (name, options), index in columns})
 
 
-def build_variant(path: Path, intensity: str, surroundings: str, scale: str) -> tuple[np.ndarray, np.ndarray, pd.DataFrame]:
+def build_variant(
+    path: Path, intensity: str, surroundings: str, scale: str
+) -> tuple[np.ndarray, np.ndarray, pd.DataFrame]:
     """Patches of all tumour-bearing slices under one set of choices.
 
     Args:
@@ -119,7 +121,9 @@ def variant_features(path: Path, variant: tuple[str, ...], initialisations: list
             by `CHOICES["slices"]`, by patient, by pooling; and `patient`. What is there already is kept.
     """
     torch.set_num_threads(1)
-    wanted = {feature_file(folder, variant, each, n): (each, n) for each in initialisations for n in range(len(each.networks))}
+    wanted = {
+        feature_file(folder, variant, each, n): (each, n) for each in initialisations for n in range(len(each.networks))
+    }
     missing = {file: network for file, network in wanted.items() if not file.exists()}
     if not missing:
         return
@@ -130,7 +134,9 @@ def variant_features(path: Path, variant: tuple[str, ...], initialisations: list
         network = initialisation.create(number).to(memory_format=torch.channels_last)
         transfer.renormalise(network, channels, initialisation.pixels)
         plain = transfer.pooled_features(network, channels, masks, initialisation.pixels)
-        mirror = transfer.pooled_features(network, channels[..., ::-1].copy(), masks[..., ::-1].copy(), initialisation.pixels)
+        mirror = transfer.pooled_features(
+            network, channels[..., ::-1].copy(), masks[..., ::-1].copy(), initialisation.pixels
+        )
         features = [
             [transfer.patient_means(values[rows], table.patient[rows]) for rows in chosen.values()]
             for values in (plain, (plain + mirror) / 2)

@@ -225,7 +225,6 @@ def patients_needed(
     Raises:
         ValueError: equal AUCs.
     """
-
     if auc_a == auc_b:
         raise ValueError("no study is large enough to find a difference of 0")
 

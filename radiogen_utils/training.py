@@ -107,7 +107,7 @@ def sampling_grid(parameters: torch.Tensor, shape: tuple[int, int]) -> torch.Ten
     return grid
 
 
-def autocast(bf16: bool):
+def autocast(bf16: bool) -> torch.autocast:
     """bfloat16 where it was asked for and the hardware multiplies it; else full precision."""
     kind = device().type
     if kind == "cuda":

@@ -137,7 +137,9 @@ def fold_features(data: Patches, initialisation: Initialisation, number: int, sp
     return np.stack(found)
 
 
-def keep_features(file: Path, data: Patches, initialisation: Initialisation, number: int, split: pd.Series) -> np.ndarray:
+def keep_features(
+    file: Path, data: Patches, initialisation: Initialisation, number: int, split: pd.Series
+) -> np.ndarray:
     """`fold_features`, or what was left in `file` before if patches, network, folds and code are the same."""
     network = initialisation.networks[number]
     network = network.read_bytes() if isinstance(network, Path) else network
@@ -246,7 +248,9 @@ def permutation_aucs(
         The AUC; (permutations,) AUCs.
     """
     rng = np.random.default_rng(seed)
-    permuted = [labels.groupby(split.to_numpy()).transform(lambda own: rng.permutation(own)) for _ in range(permutations)]
+    permuted = [
+        labels.groupby(split.to_numpy()).transform(lambda own: rng.permutation(own)) for _ in range(permutations)
+    ]
     parallel = joblib.Parallel(joblib.cpu_count(only_physical_cores=True), return_as="generator")
     jobs = (joblib.delayed(_mean_auc)(features, each, split, seed) for each in (labels, *permuted))
     observed, *areas = progress(parallel(jobs), permutations + 1, "permutation")

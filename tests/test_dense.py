@@ -1,7 +1,6 @@
 """`dense` and `data.lesions`: the cells' answers, their loss, learning, and patches from both layouts."""
 
 import csv
-import io
 import json
 
 import nibabel
@@ -63,7 +62,9 @@ def test_a_perfect_answer_explains_everything_and_the_mean_nothing():
     found = dense.explained(perfect, data.tissues, data.case)
     assert all(value == pytest.approx(1, abs=1e-6) for unit in found.values() for value in unit.values())
     constant = np.broadcast_to(np.float32([1, 1, 1])[:, None, None] / 3, perfect.shape)
-    assert all(value <= 1e-6 for unit in dense.explained(constant, data.tissues, data.case).values() for value in unit.values())
+    assert all(
+        value <= 1e-6 for unit in dense.explained(constant, data.tissues, data.case).values() for value in unit.values()
+    )
 
 
 def test_tissues_are_learnt_where_they_lie_and_the_record_tells_it(tmp_path):
@@ -73,7 +74,9 @@ def test_tissues_are_learnt_where_they_lie_and_the_record_tells_it(tmp_path):
     assert min(record["r2"]["cell"].values()) > 0.3 and len(record["curve"]) == 16
     assert record["cases"] + record["held_out_cases"] == 20
     changed = path.stat().st_mtime_ns
-    assert dense.pretrain_dense(data, ("FLAIR",), settings, 0, path) == json.loads(path.with_suffix(".json").read_text())
+    assert dense.pretrain_dense(data, ("FLAIR",), settings, 0, path) == json.loads(
+        path.with_suffix(".json").read_text()
+    )
     assert path.stat().st_mtime_ns == changed
     other = dense.pretrain_dense(data, ("FLAIR",), Training(epochs=1, learning_rate=3e-3, batch_size=16), 0, path)
     assert other["key"] != record["key"]
@@ -98,8 +101,12 @@ def test_cut_slices_are_enlarged_centred_and_masked(tmp_path):
     assert found.images.shape == (1, 3, 80, 80) and found.case.tolist() == ["A"]
     rows, columns = np.nonzero(found.tissues[0])
     assert rows.mean() == pytest.approx(40, abs=1) and columns.mean() == pytest.approx(40, abs=1)
-    assert np.array_equal(np.bincount(found.tissues.ravel(), minlength=4)[1:], 4 * np.bincount(label.ravel(), minlength=4)[1:])
-    assert (found.images[:, :, found.tissues[0] == 0] == 0).all() and (found.images[:, :, found.tissues[0] > 0] > 0).all()
+    assert np.array_equal(
+        np.bincount(found.tissues.ravel(), minlength=4)[1:], 4 * np.bincount(label.ravel(), minlength=4)[1:]
+    )
+    assert (found.images[:, :, found.tissues[0] == 0] == 0).all() and (
+        found.images[:, :, found.tissues[0] > 0] > 0
+    ).all()
     assert found.images[0, 1][found.tissues[0] > 0].mean() == pytest.approx(image[..., 1][label > 0].mean(), rel=0.05)
 
 

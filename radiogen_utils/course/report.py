@@ -31,7 +31,7 @@ def _p(value: float) -> str:
     return "<0.001" if value < 0.001 else f"{value:.3f}"
 
 
-def _interval(row, low="low", high="high") -> str | None:
+def _interval(row: dict, low: str = "low", high: str = "high") -> str | None:
     return None if row[low] is None else f"{row[low]:.3f}{' to ' if row[low] < 0 else '–'}{row[high]:.3f}"
 
 
@@ -102,7 +102,7 @@ def _main(roc) -> dict:
     return next(row for row in roc["summary"] if [row["arm"], row["backbone"]] == list(roc["main"]))
 
 
-def _verdict(roc) -> str:
+def _verdict(roc: dict) -> str:
     if roc["reproduced"] is None and _main(roc)["repeats"] < verdicts.MIN_REPEATS:
         return verdicts.ONE_REPEAT
     return {True: "reproduced", False: "not reproduced", None: "no verdict, other data"}[roc["reproduced"]]
@@ -195,7 +195,7 @@ def _head(results):
     )
 
 
-def _models(results):
+def _models(results) -> str:
     roc = results["roc"]
     yield "## Every model\n"
     yield (

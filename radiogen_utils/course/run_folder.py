@@ -296,7 +296,7 @@ def commit(folder: Path) -> str | None:
         return None
 
 
-def _plain(value):
+def _plain(value: object) -> object:
     """What JSON lacks as what it has."""
     if isinstance(value, pd.DataFrame):
         return (value if value.index.names == [None] else value.reset_index()).to_dict("records")

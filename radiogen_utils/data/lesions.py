@@ -82,7 +82,9 @@ def _cut_slices(path: Path) -> Iterator[tuple[np.ndarray, np.ndarray, str]]:
             raise CohortError(f"{path}: {case} is not high-grade or is in the LGG cohort; remove it from slices.csv")
         image, tissue = (_decode(files, f"{part}/{name}") for part in ("images", "labels"))
         if image.shape != (*tissue.shape, 3) or tissue.max(initial=0) > len(TISSUES):
-            raise CohortError(f"{path}: {name}: expected H×W×3 and labels 0–3 of H×W, found {image.shape}, {tissue.shape}")
+            raise CohortError(
+                f"{path}: {name}: expected H×W×3 and labels 0–3 of H×W, found {image.shape}, {tissue.shape}"
+            )
         if tissue.any():
             yield image, tissue, case
 

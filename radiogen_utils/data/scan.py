@@ -201,7 +201,9 @@ def _not_read(name: str) -> str:
     return f"{name}: neither a slice in the folder of its case nor a document; move it elsewhere"
 
 
-def _read_case(archive, case, names, decode_images, each_case):
+def _read_case(
+    archive: Archive, case: str, names: dict[int, tuple[str, str]], decode_images: bool, each_case
+) -> tuple[list[int], str, list[str], Any]:
     """Tumour pixels of each slice, hash of those that bear any (`Scan.manifest`), problems, result of `each_case`.
 
     The hash goes by the public name, so that a cohort whose slices are named in another allowed way has the same.
