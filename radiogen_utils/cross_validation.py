@@ -11,6 +11,7 @@ import zipfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import joblib
 import numpy as np
@@ -23,6 +24,9 @@ from .data.archive import CohortError
 from .patches import Patches
 from .support import CourseError, exclusive, fingerprint, progress, write_atomically
 from .training import Training
+
+if TYPE_CHECKING:  # an extra, imported where it is used
+    from distributed import Client
 
 FITS_AT_ONCE = 50
 """Fits of the compact network that a GPU does at the same time: a single one would leave it idle most of the time."""
