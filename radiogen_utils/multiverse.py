@@ -7,9 +7,11 @@ initialisations are compared with all else equal. The table `CHOICES` was fixed 
 
 from pathlib import Path
 
+import joblib
 import numpy as np
 import pandas as pd
 import torch
+from scipy import stats
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -19,8 +21,9 @@ from . import transfer
 from .baselines import Baseline
 from .cross_validation import assign_folds
 from .data.cohort import SEQUENCES, open_cohort
-from .patches import FIGURE_PERCENTILES, PATCH_SIZE, _centre, crop, head_window, percentile_window, stretch
-from .support import write_atomically
+from .evaluation import delong_ci
+from .patches import PATCH_SIZE, _centre, crop, head_window, percentile_window, stretch
+from .support import progress, write_atomically
 from .transfer import Initialisation
 
 CHOICES = {
@@ -35,7 +38,7 @@ CHOICES = {
     "folds": (5, 10),
     "seed": (0, 1, 2, 3, 4),
 }
-"""What a group could have chosen for a frozen readout, in the order of the pipeline. `seed` draws the network and the folds."""
+"""What a group could have chosen for a frozen readout, in the order of the pipeline; `seed` draws network and folds."""
 
 PATCHES = ("intensity", "surroundings", "scale")
 """The choices that decide what a patch looks like."""
@@ -96,7 +99,7 @@ def _window(values: np.ndarray, intensity: str) -> tuple[float, float]:
     if intensity == "head median":
         return head_window(values)
     if intensity == "percentiles":
-        return percentile_window(values, FIGURE_PERCENTILES)
+        return percentile_window(values)
     head = values[values > head_window(values)[1] / 10]  # z-score: from 3 SD below the head's mean to 6 above it
     mean, sd = float(head.mean()), max(float(head.std()), 1.0)
     return mean - 3 * sd, mean + 6 * sd
@@ -117,8 +120,8 @@ def variant_features(path: Path, variant: tuple[str, ...], initialisations: list
     Args:
         path: the cohort.
         variant: intensity, surroundings and scale.
-        folder: gets a file a network, with `features` (2, 3, patients, 2, F) float32: without and with the mirror image,
-            by `CHOICES["slices"]`, by patient, by pooling; and `patient`. What is there already is kept.
+        folder: gets a file a network, with `features` (2, 3, patients, 2, F) float32: without and with the mirror
+            image, by `CHOICES["slices"]`, by patient, by pooling; and `patient`. What is there already is kept.
     """
     torch.set_num_threads(1)
     wanted = {
@@ -178,3 +181,106 @@ def run_specification(specification: dict, features: np.ndarray, labels: pd.Seri
             model = make_pipeline(StandardScaler(), discriminant)
         scores[out] = model.fit(values[~out], labels[~out]).decision_function(values[out])
     return scores
+
+
+def run_frozen(
+    specifications: pd.DataFrame, starts: dict[str, dict[str, Initialisation]], folder: Path, labels: pd.Series
+) -> tuple[pd.DataFrame, np.ndarray]:
+    """Every specification from every initialisation, read out frozen.
+
+    Args:
+        specifications: of `draw_specifications`.
+        starts: name of the initialisation -> sequences -> its networks; the specification's seed draws one of them.
+        folder: with the files that `variant_features` left for all of these.
+        labels: 0 or 1 by patient, sorted.
+
+    Returns:
+        Table, one row a specification and initialisation: number, initialisation, the columns of `CHOICES`, auc, low,
+        high (DeLong). Scores, (rows, patients) float32 log-odds out of fold.
+    """
+    jobs = [(row, start) for row in specifications.to_dict("records") for start in starts]
+    parallel = joblib.Parallel(joblib.cpu_count(only_physical_cores=True), batch_size=8, return_as="generator")
+    found = parallel(joblib.delayed(_run)(row, starts[start][row["sequences"]], folder, labels) for row, start in jobs)
+    scores = np.array(list(progress(found, len(jobs), "specification")), np.float32)
+    table = pd.DataFrame(
+        [{"number": i // len(starts), "initialisation": start} | row for i, (row, start) in enumerate(jobs)]
+    )
+    return table.assign(**_intervals(labels, scores)), scores
+
+
+def _run(specification: dict, initialisation: Initialisation, folder: Path, labels: pd.Series) -> np.ndarray:
+    variant = tuple(specification[name] for name in PATCHES)
+    number = specification["seed"] % len(initialisation.networks)
+    with np.load(feature_file(folder, variant, initialisation, number)) as kept:
+        known = np.isin(kept["patient"], labels.index)
+        return run_specification(specification, kept["features"][:, :, known], labels)
+
+
+def _intervals(labels: pd.Series, scores: np.ndarray) -> dict[str, np.ndarray]:
+    bounds = np.array([delong_ci(labels, row) for row in scores])
+    return dict(zip(("auc", "low", "high"), bounds.T, strict=True))
+
+
+def paired_aucs(table: pd.DataFrame, first: str, second: str) -> pd.DataFrame:
+    """AUCs of two initialisations under the same specifications: the choices, and columns `first` and `second`."""
+    wide = table.pivot(index="number", columns="initialisation", values="auc")[[first, second]].dropna()
+    choices = table.drop_duplicates("number").set_index("number")[list(CHOICES)]
+    return choices.join(wide, how="inner").rename(columns={first: "first", second: "second"})
+
+
+def share_null(
+    table: pd.DataFrame, scores: np.ndarray, labels: pd.Series, first: str, second: str, permutations: int, seed: int
+) -> tuple[pd.Series, pd.DataFrame]:
+    """In what share of the specifications one initialisation ranks the patients better than another, and by chance.
+
+    The null hypothesis: whichever initialisation gave a patient's rank, it might have been the other. Each permutation
+    exchanges the two ranks of half of the patients on average, the same patients in every specification, since
+    specifications share them (the paired permutation test of Bandos, Rockette and Gur, Stat Med 2005;24:2873–2893).
+
+    Args:
+        table: of `run_frozen`.
+        scores: (rows, patients) of `run_frozen`.
+        labels: 0 or 1 by patient, sorted.
+        first: name of an initialisation.
+        second: of the one that it is compared with.
+        permutations: how many.
+        seed: of the permutations.
+
+    Returns:
+        Share by sequences, and "any"; the same under each permutation, (permutations, 4). Ties count half.
+    """
+    rng = np.random.default_rng(seed)
+    rows = [table.index[table.initialisation == name] for name in (first, second)]
+    sequences = table.loc[rows[0], "sequences"].to_numpy()
+    ranks = [stats.rankdata(scores[index], axis=1) for index in rows]
+    y_true = labels.to_numpy(bool)
+
+    def shares(a: np.ndarray, b: np.ndarray) -> dict[str, float]:
+        difference = _aucs(y_true, a) - _aucs(y_true, b)
+        wins = (np.sign(difference) + 1) / 2
+        return {"any": wins.mean()} | {name: wins[sequences == name].mean() for name in CHOICES["sequences"]}
+
+    null = []
+    for _ in range(permutations):
+        swap = rng.random(len(labels)) < 0.5
+        null.append(shares(np.where(swap, ranks[1], ranks[0]), np.where(swap, ranks[0], ranks[1])))
+    return pd.Series(shares(*ranks)), pd.DataFrame(null)
+
+
+def _aucs(y_true: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """AUC of each row of (rows, patients), from the ranks."""
+    ranks = stats.rankdata(scores, axis=1)
+    positives = y_true.sum()
+    wins = ranks[:, y_true].sum(1) - positives * (positives + 1) / 2
+    return wins / (positives * (len(y_true) - positives))
+
+
+def explained_variance(table: pd.DataFrame) -> pd.Series:
+    """How much of the AUCs' variance each choice explains alone: R² of the means of its options; largest first.
+
+    The seed, which nobody chooses for a reason, tells how much is nothing but noise.
+    """
+    total = ((table.auc - table.auc.mean()) ** 2).sum()
+    names = ["initialisation", *CHOICES]
+    fitted = {name: table.groupby(name).auc.transform("mean") - table.auc.mean() for name in names}
+    return pd.Series({name: (values**2).sum() / total for name, values in fitted.items()}).sort_values(ascending=False)

@@ -1,0 +1,115 @@
+"""`multiverse`: what is drawn, what the choices do to patches and patients, and the comparison of initialisations."""
+
+import joblib
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from radiogen_utils import multiverse, phantom
+from radiogen_utils.multiverse import CHOICES
+from radiogen_utils.patches import build_patches
+from radiogen_utils.transfer import Initialisation
+
+
+@pytest.fixture(scope="module")
+def cohort(tmp_path_factory):
+    return phantom.write_cohort(tmp_path_factory.mktemp("cohort"), 20, 0)
+
+
+@pytest.fixture(autouse=True)
+def one_process():
+    """Specifications in this process: starting others takes longer."""
+    with joblib.parallel_config("sequential"):
+        yield
+
+
+def test_specifications_are_different_combinations_drawn_by_seed():
+    drawn = multiverse.draw_specifications(200, 1)
+    assert not drawn.duplicated().any() and list(drawn) == list(CHOICES)
+    assert all(set(drawn[name]) == set(options) for name, options in CHOICES.items())
+    assert drawn.equals(multiverse.draw_specifications(200, 1))
+    assert not drawn.equals(multiverse.draw_specifications(200, 2))
+
+
+def test_the_article_s_choices_give_the_patches_of_the_course(cohort):
+    images, masks, table = multiverse.build_variant(cohort, "head median", "masked", "native")
+    ours = build_patches(cohort)
+    known = table.patient.isin(ours.table.patient).to_numpy()
+    assert np.array_equal(images[known], ours.images) and np.array_equal(masks[known], ours.masks)
+
+
+def test_what_the_choices_do_to_a_patch(cohort):
+    native, mask, table = multiverse.build_variant(cohort, "head median", "masked", "native")
+    shown, *_ = multiverse.build_variant(cohort, "head median", "shown", "native")
+    assert np.array_equal(shown * mask[:, None], native) and (shown[~mask[:, None].repeat(3, 1)] > 0).any()
+    _, fitted, _ = multiverse.build_variant(cohort, "z-score", "masked", "tumour fitted")
+    extent = np.array([max(np.ptp(np.argwhere(one), axis=0)) for one in fitted])
+    assert np.median(extent) > 50 and extent.std() < np.std([max(np.ptp(np.argwhere(one), axis=0)) for one in mask])
+    for intensity in CHOICES["intensity"][1:]:
+        assert not np.array_equal(multiverse.build_variant(cohort, intensity, "masked", "native")[0], native)
+
+
+def test_which_slices_speak_for_a_patient():
+    table = pd.DataFrame({"patient": list("aaaab"), "area": [5, 9, 9, 1, 3]})
+    chosen = multiverse.slice_choices(table)
+    assert chosen["largest"].tolist() == [False, True, False, False, True]
+    assert chosen["three largest"].tolist() == [True, True, True, False, True] and chosen["all"].all()
+
+
+def test_a_run_from_patches_to_the_table(cohort, tmp_path):
+    networks = {
+        name: Initialisation("scratch", "compact", names, (0, 1))
+        for name, names in {
+            "FLAIR": ("FLAIR",),
+            "post-contrast": ("post-contrast",),
+            "all": ("pre-contrast", "FLAIR", "post-contrast"),
+        }.items()
+    }
+    others = {
+        name: Initialisation("scratch", "compact", each.sequences, (2,), "other") for name, each in networks.items()
+    }
+    drawn = multiverse.draw_specifications(400, 0)
+    drawn = drawn[
+        (drawn.scale == "native") & (drawn.surroundings == "masked") & (drawn.intensity == "head median")
+    ].head(6)
+    drawn = drawn.assign(folds=2)
+    for each in (networks, others):
+        multiverse.variant_features(cohort, ("head median", "masked", "native"), list(each.values()), tmp_path)
+    before = {file: file.stat().st_mtime_ns for file in tmp_path.iterdir()}
+    assert len(before) == 9
+    multiverse.variant_features(cohort, ("head median", "masked", "native"), list(networks.values()), tmp_path)
+    assert before == {file: file.stat().st_mtime_ns for file in tmp_path.iterdir()}
+    labels = build_patches(cohort).labels
+    table, scores = multiverse.run_frozen(drawn, {"a": networks, "b": others}, tmp_path, labels)
+    assert len(table) == 12 and scores.shape == (12, len(labels))
+    assert table.auc[3] == pytest.approx(roc_auc_score(labels, scores[3]), abs=1e-6)
+    assert set(multiverse.explained_variance(table).index) == {"initialisation", *CHOICES}
+    assert len(multiverse.paired_aucs(table, "a", "b")) == 6
+
+
+def simulated(shift, n=60, rows=20, seed=0):
+    """Two initialisations under the same specifications; the first separates the classes better by `shift`."""
+    rng = np.random.default_rng(seed)
+    labels = pd.Series(np.arange(n) % 2)
+    common = rng.normal(size=n)
+    scores = np.stack([common + rng.normal(size=n) + (0.5 + shift * (i % 2 == 0)) * labels for i in range(2 * rows)])
+    table = pd.DataFrame({"number": np.arange(2 * rows) // 2, "initialisation": ["a", "b"] * rows})
+    table["sequences"] = np.repeat([CHOICES["sequences"][i % 3] for i in range(rows)], 2)
+    return table, scores, labels
+
+
+def test_the_share_of_wins_and_its_null():
+    share, null = multiverse.share_null(*simulated(0.0), "a", "b", 200, 0)
+    assert null["any"].mean() == pytest.approx(0.5, abs=0.05)
+    assert ((null["any"] - 0.5).abs() >= abs(share["any"] - 0.5)).mean() > 0.05
+    share, null = multiverse.share_null(*simulated(2.0), "a", "b", 200, 0)
+    assert share["any"] > 0.95 and (null["any"] < share["any"]).mean() > 0.98
+    assert set(null) == {"any", *CHOICES["sequences"]}
+
+
+def test_the_choice_that_matters_explains_the_variance():
+    drawn = multiverse.draw_specifications(300, 0).assign(initialisation="a")
+    noise = np.random.default_rng(0).normal(0, 0.01, 300)
+    found = multiverse.explained_variance(drawn.assign(auc=0.6 + 0.1 * (drawn.sequences == "all") + noise))
+    assert found.index[0] == "sequences" and found["sequences"] > 0.8 and found["seed"] < 0.1
