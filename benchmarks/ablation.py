@@ -100,7 +100,9 @@ def main() -> None:
             )
             aucs = []
             for seed in SEEDS:
-                pooled = {k: v for task, part in zip(tasks, scores) if task[0] == seed for k, v in part.items()}
+                pooled = {
+                    k: v for task, part in zip(tasks, scores, strict=True) if task[0] == seed for k, v in part.items()
+                }
                 aucs.append(float(roc_auc_score(data.labels, [pooled[patient] for patient in data.labels.index])))
             rows.append({"input": "+".join(sequences), "variant": name, "auc": aucs, "patients": len(data.labels)})
             print(f"{rows[-1]['input']}, {name}: {aucs}", flush=True)

@@ -27,7 +27,7 @@ ROC = np.loadtxt(Path(__file__).with_name("article_roc.csv"), delimiter=",", ski
 """(30, 2): false- and true-positive rate at the corners of the published curve (Figure 2), read off the vector file."""
 
 FIGURE1 = {
-    cluster: list(zip(rows.case, rows.slice))
+    cluster: list(zip(rows.case, rows.slice, strict=True))
     for cluster, rows in pd.read_csv(Path(__file__).with_name("article_figure1.csv")).groupby("cluster")
 }
 """The patches (case, slice) of Figure 1, by cluster of clusters."""

@@ -78,7 +78,7 @@ def _features(pairs: list[tuple[np.ndarray, np.ndarray]]) -> dict[str, float]:
             ndimage.binary_dilation(tumour, iterations=RING) & ~tumour & (one[..., channel] > 0)
             for one, tumour in pairs
         ]
-        around = np.concatenate([one[..., channel][ring] for (one, _), ring in zip(pairs, rings)]) / scale
+        around = np.concatenate([one[..., channel][ring] for (one, _), ring in zip(pairs, rings, strict=True)]) / scale
         found |= {f"{sequence} mean": inside.mean(), f"{sequence} spread": inside.std()}
         found |= {f"{sequence} {p} %": np.percentile(inside, p) for p in (5, 50, 95)}
         found[f"{sequence} relative"] = inside.mean() / around.mean() if around.any() else np.nan
@@ -148,7 +148,8 @@ def frozen(data: Patches, arm: Arm, repeats: int, seed: int) -> Baseline:
     Args:
         data: patches with their patients.
         arm: backbone, initialisation and sequences. Each repeat draws other random weights.
-        repeats, seed: as for `cross_validation.cross_validate`.
+        repeats: as for `cross_validation.cross_validate`.
+        seed: likewise.
 
     Returns:
         The baseline; its name is the arm's after `evaluation.FROZEN`.
@@ -200,7 +201,9 @@ def _auc(baseline: Baseline, labels: pd.Series, folds: int, seed: int) -> float:
     return float(roc_auc_score(table.y_true, table.score))
 
 
-def _out_of_fold(baseline, labels, split, repeat, seed, n_jobs=1) -> pd.DataFrame:
+def _out_of_fold(
+    baseline: Baseline, labels: pd.Series, split: pd.Series, repeat: int, seed: int, n_jobs: int = 1
+) -> pd.DataFrame:
     """Rows of `cross_validate` for one baseline and repeat; `split` is each patient's fold."""
     model, table = baseline.create(seed + repeat), baseline.of_repeat(repeat).loc[labels.index]
     folds = PredefinedSplit(split)

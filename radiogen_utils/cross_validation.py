@@ -171,7 +171,7 @@ class CrossValidation:
         networks = [models.create(arm.backbone, images.shape[1], 1, seed, state) for seed in seeds]
         held_out = np.stack([self.splits[repeat] == fold for repeat, fold in fits])
         weights = np.zeros(held_out.shape)
-        for row, out in zip(weights, held_out):
+        for row, out in zip(weights, held_out, strict=True):
             row[~out] = training.slice_weights(table[~out])
         # The same number of steps in every fit, so that fits can be trained together.
         steps = max(1, len(table) * (self.folds - 1) // self.folds // arm.training.batch_size)
@@ -266,7 +266,9 @@ def carry_out(cv: CrossValidation, missing: dict[Arm, list], scheduler: str | No
                 yield arm, result
 
 
-def _on_cluster(cv, tasks: list[tuple[Arm, list[tuple[int, int]]]], scheduler: str) -> Iterator[tuple[Arm, list[dict]]]:
+def _on_cluster(
+    cv: CrossValidation, tasks: list[tuple[Arm, list[tuple[int, int]]]], scheduler: str
+) -> Iterator[tuple[Arm, list[dict]]]:
     """What `_fit` returns for each task, in the order in which the workers of a Dask cluster finish."""
     with connect(scheduler) as client:
         from distributed import KilledWorker, as_completed
@@ -289,11 +291,11 @@ def _on_cluster(cv, tasks: list[tuple[Arm, list[tuple[int, int]]]], scheduler: s
             ) from error
 
 
-def _same(cv) -> CrossValidation:
+def _same(cv: CrossValidation) -> CrossValidation:
     return cv
 
 
-def _fit(cv, arm: Arm, fits: list[tuple[int, int]]) -> tuple[Arm, list[dict]]:
+def _fit(cv: CrossValidation, arm: Arm, fits: list[tuple[int, int]]) -> tuple[Arm, list[dict]]:
     return arm, cv.fit(arm, fits)
 
 
@@ -331,7 +333,7 @@ def _path(folder: Path, arm: Arm, repeat: int, fold: int) -> Path:
     return Path(folder) / f"{arm.name}-{arm.backbone}-r{repeat}-f{fold}.npz"
 
 
-def _write(folder: Path, cv, arm: Arm, result: dict) -> None:
+def _write(folder: Path, cv: CrossValidation, arm: Arm, result: dict) -> None:
     """Leave a fit's scores, and its network if it came along, in the folder."""
     repeat, fold = result["repeat"], result["fold"]
     path = _path(folder, arm, repeat, fold)
@@ -345,7 +347,7 @@ def _write(folder: Path, cv, arm: Arm, result: dict) -> None:
     write_atomically(path, write)
 
 
-def _read(folder: Path, cv, arm: Arm, repeat: int, fold: int) -> pd.DataFrame | None:
+def _read(folder: Path, cv: CrossValidation, arm: Arm, repeat: int, fold: int) -> pd.DataFrame | None:
     """Rows of a fit that `_write` left; `None` where there is none of the same data, settings and code."""
     path = _path(folder, arm, repeat, fold)
     try:

@@ -1,7 +1,7 @@
 """The pretraining task of the second study: every cell of the last feature map names the tissues that it covers.
 
-The first study asked for one answer a patch, its composition. A dense task gives a hundred answers a patch and ties each
-to its place, as in semantic segmentation.
+The first study asked for one answer a patch, its composition. A dense task gives a hundred answers a patch and ties
+each to its place, as in semantic segmentation.
 """
 
 import json
@@ -35,24 +35,29 @@ def tissue_shares(tissues: torch.Tensor, cells: tuple[int, int]) -> torch.Tensor
 
 
 def dense_logits(network: nn.Module, images: torch.Tensor) -> torch.Tensor:
-    """(N, C, H, W) float -> (N, 3, h, w): the head applied to every cell of the last feature map instead of their mean."""
+    """(N, C, H, W) float -> (N, 3, h, w): the head applied to each cell of the last feature map, not to their mean."""
     return functional.conv2d(network.features(images), network.head.weight[:, :, None, None], network.head.bias)
 
 
 def dense_loss(logits: torch.Tensor, shares: torch.Tensor) -> torch.Tensor:
-    """Cross-entropy of the cells' tissues, each cell weighted by how much of it the tumour covers; (N, 3, h, w) both."""
+    """Cross-entropy of the cells' tissues, cells weighted by how much of them the tumour covers; (N, 3, h, w) both."""
     return -(shares * logits.log_softmax(1)).sum() / shares.sum()
 
 
 def fit_dense(
     network: nn.Module, images: np.ndarray, tissues: np.ndarray, settings: Training, seed: int
 ) -> Iterator[float]:
-    """Train a network in place on the dense task, augmented as in `training.fit_by_epoch`; yields each epoch's mean loss.
+    """Train a network in place on the dense task, augmented as in `training.fit_by_epoch`.
 
     Args:
         network: with three outputs.
         images: (N, C, 80, 80) uint8.
         tissues: (N, 80, 80) uint8, 0–3.
+        settings: epochs, learning rate and so on.
+        seed: of the order and the augmentation.
+
+    Yields:
+        Mean training loss of each epoch.
     """
     torch.set_flush_denormal(True)
     where, size = training.device(), settings.batch_size
@@ -133,9 +138,10 @@ def pretrain_dense(
     Args:
         patches: a fifth of whose cases, drawn once and the same for every seed, is held out.
         sequences: input channels.
+        settings: epochs, learning rate and so on.
         seed: of the initial weights, the order and the augmentation.
-        path: file of the weights, `.safetensors`; the record goes beside it as `.json`. When both are there and were made
-            from the same data, settings and code, they are kept.
+        path: file of the weights, `.safetensors`; the record goes beside it as `.json`. When both are there and were
+            made from the same data, settings and code, they are kept.
 
     Returns:
         The record: data, settings, `curve` (training loss and held-out loss by epoch) and `r2` (`explained`) on the

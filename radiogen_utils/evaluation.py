@@ -317,8 +317,8 @@ def over_repeats(predictions: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         Columns arm, backbone, repeats, auc (mean), sd (NaN for a single repeat), low, high, delong_low, delong_high
-        (means of the repeats' bounds) and ensemble (AUC of each patient's mean score: the repeats' networks as one, none
-        of which has seen the patient).
+        (means of the repeats' bounds) and ensemble (AUC of each patient's mean score: the repeats' networks as one,
+        none of which has seen the patient).
     """
     table = auc_table(predictions)
     bounds = ["low", "high", "delong_low", "delong_high"]

@@ -1,5 +1,6 @@
 """The paper's figures, and the plots around them. Each function draws; `finish` labels and writes."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -168,7 +169,7 @@ def figure2(predictions: pd.DataFrame, table: pd.DataFrame, main: tuple[str, str
     return figure
 
 
-def auc_intervals(names, table: pd.DataFrame) -> plt.Figure:
+def auc_intervals(names: Iterable[str], table: pd.DataFrame) -> plt.Figure:
     """AUCs with their intervals, one below the other, the first on top.
 
     Args:

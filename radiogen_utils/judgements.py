@@ -34,7 +34,8 @@ def published_task(cohort: Mapping, label: Mapping) -> bool:
     """Whether a run asks the article's question about the article's cohort.
 
     Args:
-        cohort, label: sections `cohort` and `patches` of results.json.
+        cohort: section `cohort` of results.json.
+        label: section `patches`.
     """
     published = cohort["status"] in ("complete", "partial") and not cohort["problems"]
     return published and (label["column"], label["positive"]) == ("COCCluster", 2)
@@ -43,11 +44,13 @@ def published_task(cohort: Mapping, label: Mapping) -> bool:
 def reproduction(auc: float, low: float, high: float, repeats: int, published: bool) -> Verdict:
     """Whether the glioblastoma arm reproduces the article's AUC: within `article.MARGIN` of it, bounds included.
 
-    The reason adds whether each value lies in the other's 95 % interval, which is another question: the margin was fixed
-    beforehand, the intervals are as wide as the patients are few.
+    The reason adds whether each value lies in the other's 95 % interval, which is another question: the margin was
+    fixed beforehand, the intervals are as wide as the patients are few.
 
     Args:
-        auc, low, high: mean of the arm's AUC over the repeats, and its interval.
+        auc: mean of the arm's AUC over the repeats.
+        low: lower bound of its interval.
+        high: upper bound.
         repeats: how many there are.
         published: `published_task` of the run.
 
@@ -90,7 +93,8 @@ def higher_auc(low: float, high: float, repeats: int, same_images: bool = True) 
     """The claim that one arm or model has the higher AUC than another.
 
     Args:
-        low, high: interval of its AUC minus the other's on the same patients.
+        low: lower bound of the interval of its AUC minus the other's on the same patients.
+        high: upper bound.
         repeats: of the cross-validation, the fewer of the two.
         same_images: whether both see the same sequences; a difference could come from them as well as from the model.
     """
@@ -137,7 +141,10 @@ def at_the_margin(trained: Interval, beyond: Mapping[str, Interval]) -> Verdict:
         CONTRADICTED: ("trained networks show the opposite", "less than {}"),
         UNDECIDED: ("trained networks do not clearly show it", "not clearly more than {}"),
     }
-    parts = [reasons[words[0]][0], *(reasons[word][1].format(name) for word, name in zip(words[1:], beyond))]
+    parts = [
+        reasons[words[0]][0],
+        *(reasons[word][1].format(name) for word, name in zip(words[1:], beyond, strict=True)),
+    ]
     return Verdict(_all(words), ", ".join(parts))
 
 
@@ -145,7 +152,8 @@ def shorter_survival(crude: Interval, adjusted: Interval, proportional_p: float)
     """The claim that the cluster's patients live shorter, by hazard ratios against the others.
 
     Args:
-        crude, adjusted: intervals of the hazard ratio (`hazards.hazard_ratio`), as it is and adjusted for age and grade.
+        crude: interval of the hazard ratio (`hazards.hazard_ratio`).
+        adjusted: likewise, adjusted for age and grade.
         proportional_p: of the test that the crude ratio is the same at all times.
     """
     words = [_sign(*interval, null=1) for interval in (crude, adjusted)]

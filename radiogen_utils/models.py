@@ -59,13 +59,14 @@ class CompactCNN(nn.Module):
         """First convolution, the only layer that depends on the number of input channels."""
         return self.blocks[0][0]
 
-    def features(self, x):
+    def features(self, x: torch.Tensor) -> torch.Tensor:
         """(N, C, H, W) -> (N, F, H / 8, W / 8): the last feature map."""
         for block in self.blocks:
             x = block(x)
         return x
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(N, C, H, W) -> (N, K) logits."""
         return self.head(self.features(x).mean(dim=(2, 3)))
 
 
@@ -93,11 +94,12 @@ class EfficientNetLite0(nn.Module):
         """Last layer."""
         return self.network.classifier
 
-    def features(self, x):
+    def features(self, x: torch.Tensor) -> torch.Tensor:
         """(N, C, H, W) -> (N, F, H / 32, W / 32): the last feature map."""
         return self.network.forward_features(2 * x - 1)  # its ImageNet weights expect inputs in [-1, 1]
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(N, C, H, W) -> (N, K) logits."""
         return self.network.forward_head(self.features(x))
 
 

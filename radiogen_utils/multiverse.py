@@ -59,7 +59,9 @@ def build_variant(
 
     Args:
         path: the cohort's folder or zip.
-        intensity, surroundings, scale: as in `CHOICES`.
+        intensity: as in `CHOICES`.
+        surroundings: likewise.
+        scale: likewise.
 
     Returns:
         images (N, 3, 80, 80) uint8; masks (N, 80, 80) bool; table with columns patient, case, slice, area (pixels).
@@ -70,7 +72,7 @@ def build_variant(
     return images, masks, slices.rename(columns={"tumour_pixels": "area"})
 
 
-def _cut(pairs, intensity, masked, fitted):
+def _cut(pairs: list[tuple[np.ndarray, np.ndarray]], intensity: str, masked: bool, fitted: bool):
     values = np.stack([image for image, _ in pairs])
     windows = [_window(values[..., k], intensity) for k in range(len(SEQUENCES))]
     images, masks = [], []
@@ -120,6 +122,7 @@ def variant_features(path: Path, variant: tuple[str, ...], initialisations: list
     Args:
         path: the cohort.
         variant: intensity, surroundings and scale.
+        initialisations: whose networks are used.
         folder: gets a file a network, with `features` (2, 3, patients, 2, F) float32: without and with the mirror
             image, by `CHOICES["slices"]`, by patient, by pooling; and `patient`. What is there already is kept.
     """
@@ -146,7 +149,7 @@ def variant_features(path: Path, variant: tuple[str, ...], initialisations: list
         ]
         values, patient = np.array(features, np.float32), np.unique(table.patient.to_numpy(str))
 
-        def write(temporary, values=values, patient=patient):
+        def write(temporary: Path, values: np.ndarray = values, patient: np.ndarray = patient):
             with open(temporary, "wb") as opened:
                 np.savez(opened, features=values, patient=patient)
 

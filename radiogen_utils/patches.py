@@ -67,9 +67,10 @@ def crop(image: np.ndarray, centre: Sequence[int], size: int) -> np.ndarray:
     """Copy of rows and columns `[c - size // 2, c - size // 2 + size)` around `centre`; 0 beyond the image's border."""
     result = np.zeros((size, size, *image.shape[2:]), image.dtype)
     corner = [c - size // 2 for c in centre]
-    source = tuple(slice(max(a, 0), max(min(a + size, n), 0)) for a, n in zip(corner, image.shape))
+    # Not strict: `image.shape` may end in channels, which are not cut.
+    source = tuple(slice(max(a, 0), max(min(a + size, n), 0)) for a, n in zip(corner, image.shape, strict=False))
     part = image[source]
-    target = tuple(slice(s.start - a, s.start - a + n) for s, a, n in zip(source, corner, part.shape))
+    target = tuple(slice(s.start - a, s.start - a + n) for s, a, n in zip(source, corner, part.shape, strict=False))
     result[target] = part
     return result
 
@@ -219,7 +220,9 @@ def build_patches(path: Path, column: str = "COCCluster", positive: int = 2) -> 
     slices = cohort.slices[(cohort.slices.tumour_pixels > 0) & cohort.slices.patient.isin(labels.index)]
     if slices.empty:
         raise CohortError(f"{cohort.path}: no patient has a known {column}, so there is nothing to predict")
-    images, masks, too_large = map(np.concatenate, zip(*(cohort.by_case[case] for case in slices.case.unique())))
+    images, masks, too_large = map(
+        np.concatenate, zip(*(cohort.by_case[case] for case in slices.case.unique()), strict=True)
+    )
     table = slices[["patient", "case", "slice"]].reset_index(drop=True)
     table = table.assign(label=table.patient.map(labels).astype(int), exceeds=too_large)
     return Patches(images, masks, table, cohort.fingerprint)

@@ -1,8 +1,8 @@
 """What a study of so many patients can show: power of a paired comparison of AUCs, and whether their order is found.
 
 Model: in each arm the scores of the negatives are normal, those of the positives likewise but shifted by what makes the
-arm's AUC (the binormal model with equal variances: shift = √2 Φ⁻¹(AUC)); within a patient the arms' scores correlate, in
-both classes alike. AUCs depend on ranks alone, so that any strictly increasing transformation of an arm's scores is
+arm's AUC (the binormal model with equal variances: shift = √2 Φ⁻¹(AUC)); within a patient the arms' scores correlate,
+in both classes alike. AUCs depend on ranks alone, so that any strictly increasing transformation of an arm's scores is
 covered too.
 
 The correlation is latent: it is not that of the scores, whose scale means nothing, but the one with which the model's
@@ -54,7 +54,8 @@ def obuchowski_covariance(auc_a: float, auc_b: float, correlation: float, ratio:
     that always agree would then seem to differ.) Empirical AUCs vary a little more: `auc_covariance`.
 
     Args:
-        auc_a, auc_b: true AUCs.
+        auc_a: true AUC of the first test.
+        auc_b: of the second.
         correlation: of the two tests' latent scores.
         ratio: negatives per positive.
     """
@@ -79,7 +80,7 @@ def obuchowski_positives(auc_a: float, auc_b: float, correlation: float, ratio: 
     return float((quantiles / (auc_a - auc_b)) ** 2)
 
 
-def _indicators_covariance(h, k, correlation) -> np.ndarray:
+def _indicators_covariance(h: np.ndarray, k: np.ndarray, correlation: np.ndarray) -> np.ndarray:
     """Covariance of 1[X < h] and 1[Y < k] for standard normal X, Y: ∫₀^ρ φ₂(h, k; r) dr (Plackett, Biometrika 1954)."""
     nodes, weights = np.polynomial.legendre.leggauss(40)
     half = np.arcsin(np.asarray(correlation, float))[..., None] / 2  # r = sin θ makes the integrand smooth
@@ -98,6 +99,8 @@ def auc_covariance(aucs: np.ndarray, correlation: np.ndarray, positives: int, ne
     Args:
         aucs: (K,) true AUCs.
         correlation: (K, K) of the latent scores, ones on the diagonal.
+        positives: positive patients.
+        negatives: negative ones.
 
     Returns:
         (K, K).
@@ -123,6 +126,8 @@ def latent_correlations(aucs: np.ndarray, covariance: np.ndarray, positives: int
     Args:
         aucs: (K,) observed AUCs.
         covariance: (K, K) of them, by DeLong's method, as of `repeats.delong_covariance`.
+        positives: positive patients.
+        negatives: negative ones.
 
     Returns:
         (K, K), ones on the diagonal.
@@ -131,10 +136,10 @@ def latent_correlations(aucs: np.ndarray, covariance: np.ndarray, positives: int
         ValueError: a standard error that no correlation gives, or correlations that cannot hold together.
     """
     found = np.eye(len(aucs))
-    for i, j in zip(*np.triu_indices(len(aucs), 1)):
+    for i, j in zip(*np.triu_indices(len(aucs), 1), strict=True):
         observed = np.sqrt(covariance[i][i] + covariance[j][j] - 2 * covariance[i][j])
 
-        def excess(correlation: float) -> float:
+        def excess(correlation: float, i: int = i, j: int = j, observed: float = observed) -> float:
             return standard_error(aucs[i], aucs[j], correlation, positives, negatives) - observed
 
         bounds = -0.999, 0.999
@@ -154,7 +159,9 @@ def _root(correlation: np.ndarray) -> np.ndarray:
     return (vectors * np.sqrt(values.clip(0))) @ vectors.T
 
 
-def _studies(aucs, correlation, positives, negatives, studies, seed) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def _studies(
+    aucs: np.ndarray, correlation: np.ndarray, positives: int, negatives: int, studies: int, seed: int
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Placement values of simulated studies, some at a time: by positive (B, K, positives), by negative likewise.
 
     A positive's is the share of the negatives that it outranks, from ranks (Sun and Xu, IEEE Signal Processing Letters
@@ -191,9 +198,13 @@ def simulated_power(
     With equal true AUCs: how often the test is wrong.
 
     Args:
-        auc_a, auc_b: true AUCs.
+        auc_a: true AUC of the first test.
+        auc_b: of the second.
         correlation: of the latent scores, as of `latent_correlations`.
-        positives, negatives: patients of a study.
+        positives: positive patients of a study.
+        negatives: negative ones.
+        studies: how many are simulated.
+        seed: of the simulation.
     """
     hits, threshold = [], ndtri(1 - SIGNIFICANCE / 2)
     for placements in _studies([auc_a, auc_b], _pair(correlation), positives, negatives, studies, seed):
@@ -217,7 +228,11 @@ def patients_needed(
     From the exact standard error and `normal_power`; `simulated_power` of the answer says how well that holds.
 
     Args:
+        auc_a: true AUC of the first arm.
+        auc_b: of the second.
+        correlation: of the latent scores, as of `latent_correlations`.
         prevalence: share of positives.
+        power: to be reached.
 
     Returns:
         Positives, negatives.
@@ -247,6 +262,10 @@ def simulated_order(
     Args:
         aucs: (K,) true AUCs, all different.
         correlation: (K, K) of the latent scores, as of `latent_correlations`.
+        positives: positive patients of a study.
+        negatives: negative ones.
+        studies: how many are simulated.
+        seed: of the simulation.
     """
     order = np.argsort(aucs)
     hits = []

@@ -43,14 +43,14 @@ def score_matrix(rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     return labels.first().to_numpy(np.int64), scores.to_numpy(float)
 
 
-def _placements(y_true, *arms) -> tuple[np.ndarray, list[np.ndarray]]:
+def _placements(y_true: np.ndarray, *arms: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
     """Labels as bool, and of each arm (positives, negatives): share of the repeats in which the pair is in order."""
     arms = [np.atleast_2d(np.asarray(scores, float)) for scores in arms]
     y_true, *_ = evaluation._check(y_true, *(score for scores in arms for score in scores))
     return y_true, [np.mean([evaluation._placements(y_true, score) for score in scores], axis=0) for scores in arms]
 
 
-def _bootstrap(y_true, placements, n_resamples, seed) -> tuple[float, float]:
+def _bootstrap(y_true: np.ndarray, placements: np.ndarray, n_resamples: int, seed: int) -> tuple[float, float]:
     counts = evaluation._resample(y_true, n_resamples, seed)
     positive, negative = counts[:, y_true], counts[:, ~y_true]
     wins = np.einsum("bp,pn,bn->b", positive, placements, negative, optimize=True)
@@ -67,6 +67,8 @@ def auc_ci(
     Args:
         y_true: (N,) 0 or 1.
         scores: (R, N) higher for 1; one row a repeat. `evaluation.auc_ci` is the case R = 1.
+        n_resamples: of the bootstrap.
+        seed: of the resampling.
 
     Returns:
         AUC, low, high.
@@ -84,7 +86,11 @@ def auc_difference(
     """Mean AUC of one arm minus that of another on the same patients, with its 95 % paired bootstrap interval.
 
     Args:
-        scores_a, scores_b: (R, N) and (S, N); the numbers of repeats may differ. Others as for `auc_ci`.
+        y_true: (N,) 0 or 1.
+        scores_a: (R, N) of the one arm, as for `auc_ci`.
+        scores_b: (S, N) of the other; the numbers of repeats may differ.
+        n_resamples: of the bootstrap.
+        seed: of the resampling.
 
     Returns:
         Difference, low, high.
@@ -97,7 +103,7 @@ def delong_covariance(y_true: np.ndarray, *arms: np.ndarray) -> tuple[np.ndarray
     """Mean AUCs over repeats and their covariance by DeLong's method (Biometrics 1988;44:837–845, equation 6).
 
     A placement value, the share of the other class that a patient outranks, is averaged over the repeats first. The
-    covariance of the averages is the average of the covariances between all repeats of the one arm and all of the other.
+    covariance of the averages is the average of the covariances between all repeats of one arm and all of the other.
 
     Args:
         y_true: (N,) 0 or 1, at least two patients of each.

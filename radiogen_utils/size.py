@@ -6,7 +6,7 @@ from scipy import stats
 from . import evaluation
 
 
-def _residual_auc(y_true, scores, area) -> np.ndarray:
+def _residual_auc(y_true: np.ndarray, scores: np.ndarray, area: np.ndarray) -> np.ndarray:
     """(B,) AUC of what the area's ranks leave of the scores' ranks; y_true, scores, area (B, N)."""
     x, y = (stats.rankdata(values, axis=1) for values in (area, scores))
     x, y = x - x.mean(1, keepdims=True), y - y.mean(1, keepdims=True)
@@ -32,6 +32,8 @@ def size_adjusted_auc(
         y_true: (N,) 0 or 1.
         score: (N,), or (R, N) for the mean over R repeats, resampled together as in `repeats.auc_ci`.
         area: (N,) of the tumour, any unit; volume serves as well.
+        n_resamples: of the bootstrap.
+        seed: of the resampling.
 
     Returns:
         AUC, low, high.

@@ -111,7 +111,7 @@ def exclusive(folder: Path) -> Iterator[None]:
         yield
 
 
-def fingerprint(*parts) -> str:
+def fingerprint(*parts: object) -> str:
     """SHA-256 over the parts (bytes, or anything with a stable `repr`), as 64 hexadecimal digits."""
     sha = hashlib.sha256()
     for part in parts:

@@ -6,7 +6,7 @@ augmentation), so that it meets the same batches alone, together with others, an
 
 import copy
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -47,6 +47,8 @@ def draw_augmentation(n: int, generator: torch.Generator, random_curves: bool = 
     """Random parameters for `augment`: rotation up to 20°, zoom up to 10 %, flips, gamma and gain.
 
     Args:
+        n: how many images.
+        generator: draws the numbers.
         random_curves: intensities follow a random rising or falling curve as well, so that a network cannot rely on
             what is bright in one kind of image (Billot et al., Medical Image Analysis 2023;86:102789, go further and
             train on images of random contrast only).
@@ -117,7 +119,9 @@ def autocast(bf16: bool) -> torch.autocast:
     return torch.autocast(kind, torch.bfloat16, enabled=bf16 and able)
 
 
-def one_cycle(weights, training: Training, steps: int):
+def one_cycle(
+    weights: Iterable[nn.Parameter], training: Training, steps: int
+) -> tuple[torch.optim.AdamW, torch.optim.lr_scheduler.OneCycleLR]:
     """AdamW and its one-cycle schedule for `weights`; `steps` batches an epoch."""
     optimizer = torch.optim.AdamW(weights, training.learning_rate, weight_decay=training.weight_decay, fused=True)
     total = steps * training.epochs
@@ -204,15 +208,34 @@ def fit_by_epoch(
         yield (sum(losses) / steps).cpu().numpy()
 
 
-def _draw_batches(rows, steps, training, generators, where):
+def _draw_batches(
+    rows: list[torch.Tensor],
+    steps: int,
+    training: Training,
+    generators: list[torch.Generator],
+    where: torch.device,
+):
     """The batches of an epoch: which images, (M, B), and how each is augmented, (M, B, 10)."""
     n = steps * training.batch_size
-    order = torch.stack([_order(of_network, n, generator) for of_network, generator in zip(rows, generators)])
+    order = torch.stack(
+        [_order(of_network, n, generator) for of_network, generator in zip(rows, generators, strict=True)]
+    )
     changes = torch.stack([draw_augmentation(n, generator, training.random_curves) for generator in generators])
-    return zip(order.to(where).split(training.batch_size, 1), changes.to(where).split(training.batch_size, 1))
+    order, changes = (values.to(where).split(training.batch_size, 1) for values in (order, changes))
+    return zip(order, changes, strict=True)
 
 
-def _step(stack, optimizer, schedule, images, targets, weights, training, chosen, changes) -> torch.Tensor:
+def _step(
+    stack: Stack,
+    optimizer: torch.optim.Optimizer,
+    schedule: torch.optim.lr_scheduler.LRScheduler,
+    images: torch.Tensor,
+    targets: torch.Tensor,
+    weights: torch.Tensor,
+    training: Training,
+    chosen: torch.Tensor,
+    changes: torch.Tensor,
+) -> torch.Tensor:
     """One step of every network on its batch; returns the losses, (M,)."""
     batches = augment(images[chosen.flatten()], changes.flatten(0, 1)).unflatten(0, chosen.shape)
     # Batch normalisation of bfloat16 under vmap is not reliable (PyTorch issue 192617).
@@ -341,7 +364,15 @@ def _kept_record(path: Path, key: str) -> dict | None:
     return record
 
 
-def _learn(model, images, shares, unseen, unseen_shares, training, seed) -> list[dict]:
+def _learn(
+    model: nn.Module,
+    images: np.ndarray,
+    shares: np.ndarray,
+    unseen: np.ndarray,
+    unseen_shares: np.ndarray,
+    training: Training,
+    seed: int,
+) -> list[dict]:
     """Train on the shares; returns the losses on training and held-out patches by epoch."""
     curve = []
     losses = fit_by_epoch([model], images, shares, np.ones((1, len(images))), training, [seed])
@@ -353,7 +384,7 @@ def _learn(model, images, shares, unseen, unseen_shares, training, seed) -> list
     return curve
 
 
-def _judge(model, images, shares, case) -> dict:
+def _judge(model: nn.Module, images: np.ndarray, shares: np.ndarray, case: np.ndarray) -> dict:
     """`entropy`, `r2` and `balanced_accuracy` of `pretrain`'s record, on held-out patches."""
     predicted = torch.softmax(torch.as_tensor(predict(model, images)), 1).numpy()
     # All cases weigh the same, so that a case with many tumour slices does not count more than one with few.
@@ -364,6 +395,6 @@ def _judge(model, images, shares, case) -> dict:
     options = {"labels": np.unique(largest), "average": "macro", "sample_weight": weights}
     return {
         "entropy": float(-np.sum(shares * np.log(np.maximum(shares, 1e-12)), 1).mean()),
-        "r2": dict(zip(pretraining.TISSUES, r2.tolist())),
+        "r2": dict(zip(pretraining.TISSUES, r2.tolist(), strict=True)),
         "balanced_accuracy": float(recall_score(largest, named, **options)),
     }

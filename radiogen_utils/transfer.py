@@ -1,8 +1,8 @@
 """Linear probes: what the features of a network are worth before any of its weights has met a genomic label.
 
-A logistic model reads a frozen network's features (Alain and Bengio, 2016). Fine-tuning all weights on a hundred patients
-distorts pretrained features (Kumar et al., ICLR 2022), so the probe asks what an initialisation holds, and fine-tuning what
-can be made of it. All random numbers are in the initial weights, the folds and the inner folds.
+A logistic model reads a frozen network's features (Alain and Bengio, 2016). Fine-tuning all weights on a hundred
+patients distorts pretrained features (Kumar et al., ICLR 2022), so the probe asks what an initialisation holds, and
+fine-tuning what can be made of it. All random numbers are in the initial weights, the folds and the inner folds.
 """
 
 import zipfile
@@ -89,6 +89,7 @@ def pooled_features(network: nn.Module, images: np.ndarray, masks: np.ndarray, p
         network: of `models.create`; it is set to evaluation mode.
         images: (N, C, H, W) uint8.
         masks: (N, H, W) bool, the tumour.
+        pixels: side to which patches are enlarged.
 
     Returns:
         (N, 2, F) float32: averages of the last feature map over the patch, and over the tumour (each cell weighs as
@@ -118,6 +119,8 @@ def fold_features(data: Patches, initialisation: Initialisation, number: int, sp
     The weights are the same in every fold; the statistics of batch normalisation are those of its training patients.
 
     Args:
+        data: patches with their patients.
+        initialisation: the networks.
         number: which of the initialisation's networks.
         split: fold of each patient, sorted by patient.
 
@@ -153,7 +156,7 @@ def keep_features(
         pass  # not there, or damaged
     features = fold_features(data, initialisation, number, split)
 
-    def write(temporary):
+    def write(temporary: Path):
         with open(temporary, "wb") as opened:
             np.savez(opened, key=key, features=features)
 
@@ -166,7 +169,8 @@ def read_out(features: np.ndarray, labels: pd.Series, split: pd.Series, seed: in
 
     Args:
         features: (folds, patients, F), as they are in each fold.
-        labels, split: by patient, sorted: 0 or 1, and the fold.
+        labels: 0 or 1 by patient, sorted.
+        split: fold of each patient, likewise.
         seed: of the inner folds.
 
     Returns:
@@ -186,8 +190,12 @@ def probe(
     """Out-of-fold scores of every patient from linear probes of every initialisation.
 
     Args:
-        folder: where features and scores are left; those of the same patches, networks, folds and code are not made again.
-        folds, repeats, seed: as for `cross_validation.cross_validate`.
+        data: patches with their patients and labels.
+        initialisations: what is probed.
+        folder: where features are left; those of the same patches, networks, folds and code are not made again.
+        folds: as for `cross_validation.cross_validate`.
+        repeats: likewise.
+        seed: likewise.
 
     Returns:
         Rows of predictions: arm, pretraining, backbone, pixels, sequences, readout (`probe`), pooling, network (its
@@ -209,7 +217,9 @@ def feature_file(folder: Path, initialisation: Initialisation, number: int, repe
     return Path(folder) / f"{name}.npz"
 
 
-def _probe(data, initialisation, number, repeat, split, folder, seed) -> pd.DataFrame:
+def _probe(
+    data: Patches, initialisation: Initialisation, number: int, repeat: int, split: pd.Series, folder: Path, seed: int
+) -> pd.DataFrame:
     file = feature_file(folder, initialisation, number, repeat)
     features = keep_features(file, data, initialisation, number, split)
     tables = []
@@ -243,6 +253,10 @@ def permutation_aucs(
 
     Args:
         features: of each network, (folds, patients, F), all of the folds `split`.
+        labels: 0 or 1 by patient, sorted.
+        split: fold of each patient, likewise.
+        permutations: how many.
+        seed: of the permutations and of the inner folds.
 
     Returns:
         The AUC; (permutations,) AUCs.
@@ -257,5 +271,5 @@ def permutation_aucs(
     return observed, np.array(areas)
 
 
-def _mean_auc(features, labels, split, seed) -> float:
+def _mean_auc(features: list[np.ndarray], labels: pd.Series, split: pd.Series, seed: int) -> float:
     return float(np.mean([roc_auc_score(labels, read_out(values, labels, split, seed)) for values in features]))

@@ -329,7 +329,8 @@ def test_with_permuted_labels_aucs_lie_around_one_half():
     areas = baselines.permutation_aucs(baseline, [labels, *permuted], folds=5, seed=0)
     scores = baselines.cross_validate([baseline], labels, 5, 1, seed=0)
     assert areas[0] == pytest.approx(roc_auc_score(scores.y_true, scores.score), abs=1e-9) and areas[0] > 0.75
-    # One permutation of 30 against 30 has a standard error of 0.075; three of the mean's, the bias of cross-validation apart.
+    # One permutation of 30 against 30 has a standard error of 0.075; three of the mean's, the bias of cross-validation
+    # apart.
     assert abs(areas[1:].mean() - 0.5) < 0.1 and areas[1:].max() < areas[0]
 
 

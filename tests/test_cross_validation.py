@@ -159,7 +159,7 @@ def test_each_fit_has_a_seed_and_a_start_of_its_own_and_the_same_in_any_company(
     cv.fit(arm(), fits)
     seeds, starts = fitted["seeds"], [network.stem.weight.detach() for network in fitted["networks"]]
     assert len(set(seeds)) == len({start.numpy().tobytes() for start in starts}) == 12
-    for fit, seed, start in list(zip(fits, seeds, starts))[3:6]:
+    for fit, seed, start in list(zip(fits, seeds, starts, strict=True))[3:6]:
         cv.fit(arm(), [fit])
         assert fitted["seeds"] == [seed] and np.array_equal(fitted["networks"][0].stem.weight.detach(), start)
     replace(cv, seed=8).fit(arm(), fits)
@@ -198,7 +198,7 @@ def test_the_table_s_order_is_as_asked_and_not_as_finished(fitted, tmp_path, mon
     arms = [arm(), replace(arm(), sequences=("post-contrast",)), replace(arm(), sequences=SEQUENCES)][::-1]
     table = cross_validation.cross_validate(cohort(n_patients=8), arms, tmp_path, folds=2, repeats=2)
     expected = [(each.name, repeat, fold) for each in arms for repeat in (0, 1) for fold in (0, 1)]
-    assert list(dict.fromkeys(zip(table.arm, table.repeat, table.fold))) == expected
+    assert list(dict.fromkeys(zip(table.arm, table.repeat, table.fold, strict=True))) == expected
     assert table.groupby(["arm", "repeat", "fold"]).patient.apply(lambda names: names.is_monotonic_increasing).all()
 
 
@@ -298,7 +298,7 @@ def test_fits_done_together_as_on_a_gpu_agree_with_those_done_alone():
     cv = cross_validation.CrossValidation(data, split[None], {("scratch", "compact"): None}, 0)
     together = cv.fit(settings, [(0, 0), (0, 1)])
     alone = [cv.fit(settings, [(0, fold)])[0] for fold in (0, 1)]
-    for a, b in zip(together, alone):
+    for a, b in zip(together, alone, strict=True):
         assert (a["repeat"], a["fold"]) == (b["repeat"], b["fold"]) and list(a["patient"]) == list(b["patient"])
         # They differ by rounding, which 40 steps of Adam enlarge to some hundredths.
         assert a["score"].std() > 1 and np.abs(a["score"] - b["score"]).max() < 0.1

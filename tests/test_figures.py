@@ -152,7 +152,7 @@ def test_heatmaps_share_one_scale_and_end_at_the_tumour():
     figure = figures.figure3(rows)
     shown = [axes.images[1] for axes in figure.axes if len(axes.images) == 2]
     assert [image.get_clim() for image in shown] == [(0, 0.2)] * 2
-    for image, heatmap in zip(shown, maps):
+    for image, heatmap in zip(shown, maps, strict=True):
         assert np.array_equal(image.get_array().mask, ~mask) and np.array_equal(image.get_array().data, heatmap)
 
 

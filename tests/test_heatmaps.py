@@ -146,7 +146,7 @@ def test_margin_table_equals_its_definition_pixel_by_pixel():
     rng = np.random.default_rng(0)
     masks, attention = [disc(22, wave=4), disc(18)], rng.random((2, 80, 80)) ** 3
     contrasts, rhos = [], []
-    for mask, values in zip(masks, attention):
+    for mask, values in zip(masks, attention, strict=True):
         band = heatmaps.margin_band(mask, heatmaps.MARGIN_WIDTH)
         outer, inner = values[band].mean(), values[mask & ~band].mean()
         contrasts.append((outer - inner) / (outer + inner))

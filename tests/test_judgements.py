@@ -155,7 +155,7 @@ def test_the_claim_on_the_margin_needs_trained_networks_to_show_it_and_to_exceed
 )
 def test_every_control_counts_and_one_is_needed(second, word):
     for pair in ((ABOVE, second), (second, ABOVE)):
-        verdict = judgements.at_the_margin(ABOVE, dict(zip(("random weights", "permuted labels"), pair)))
+        verdict = judgements.at_the_margin(ABOVE, dict(zip(("random weights", "permuted labels"), pair, strict=True)))
         assert verdict.word == word and verdict.why.index("random") < verdict.why.index("permuted")
     assert judgements.at_the_margin(ABOVE, {}) == (NOT_TESTED, "there is no control")
 

@@ -1,4 +1,4 @@
-"""`power` against theory: closed forms against each other, against simulated estimates, and the simulation against them."""
+"""`power` against theory: closed forms against each other and simulated estimates, and the simulation against them."""
 
 import numpy as np
 import pytest

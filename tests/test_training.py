@@ -278,7 +278,7 @@ def test_networks_trained_together_are_those_trained_alone(outputs, bf16):
 
     together, alone = networks(), networks()
     losses = np.stack(list(training.fit_by_epoch(together, images, targets, weights, settings, [5, 6, 7], steps=4)))
-    for row, (model, seed) in enumerate(zip(alone, (5, 6, 7))):
+    for row, (model, seed) in enumerate(zip(alone, (5, 6, 7), strict=True)):
         curve = list(training.fit_by_epoch([model], images, targets, weights[row : row + 1], settings, [seed], steps=4))
         np.testing.assert_allclose(losses[:, row], np.concatenate(curve), atol=0.01)
     a, b = (np.stack([training.predict(model, images) for model in each]) for each in (together, alone))

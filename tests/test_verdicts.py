@@ -108,7 +108,10 @@ ABOVE, BELOW, AROUND = (0.1, 0.3), (-0.3, -0.1), (-0.1, 0.1)
 def test_the_claim_on_the_margin_needs_trained_networks_to_show_it_and_to_exceed_untrained_ones(
     trained, learnt, answer
 ):
-    assert verdicts.at_the_margin(*(dict(zip(("low", "high"), interval)) for interval in (trained, learnt))) == answer
+    assert (
+        verdicts.at_the_margin(*(dict(zip(("low", "high"), interval, strict=True)) for interval in (trained, learnt)))
+        == answer
+    )
 
 
 def test_the_committed_verdicts_follow_from_the_committed_numbers(committed):

@@ -39,7 +39,7 @@ def _count(name: str):
     return name, lambda row: f"{row[name]:.0f}"  # which a table may have made a float
 
 
-def _signed(row, middle: str, decimals: int) -> str:
+def _signed(row: dict, middle: str, decimals: int) -> str:
     number, low, high = (f"{row[name]:+.{decimals}f}" for name in (middle, "low", "high"))
     return f"{number} ({low} to {high})"
 
@@ -98,7 +98,7 @@ def results_table(results: dict) -> str:
     return "\n".join(parts)
 
 
-def _main(roc) -> dict:
+def _main(roc: dict) -> dict:
     return next(row for row in roc["summary"] if [row["arm"], row["backbone"]] == list(roc["main"]))
 
 
@@ -126,10 +126,10 @@ def claims(results: dict) -> list[dict]:
             found = f"p {row['p']:.3f} from {row['permutations']:.0f} permutations of the labels{none}"
             rows.append(("That is more than chance", found, verdict))
     rows += [*_initialisation_claims(roc), *_margin_claims(results["heatmaps"])]
-    return [dict(zip(("claim", "found", "verdict"), row)) for row in rows]
+    return [dict(zip(("claim", "found", "verdict"), row, strict=True)) for row in rows]
 
 
-def _initialisation_claims(roc):
+def _initialisation_claims(roc: dict):
     for other, weights in (("scratch", "random weights"), ("natural", "weights from natural images")):
         for frozen in ("", FROZEN):
             for row in roc["frozen_comparisons" if frozen else "comparisons"]:
@@ -141,7 +141,7 @@ def _initialisation_claims(roc):
                     yield claim, found, verdicts.better(row["low"], row["high"], row["repeats"])
 
 
-def _margin_claims(heatmaps):
+def _margin_claims(heatmaps: dict):
     summaries = {(row["question"], row["method"], row["network"]): row for row in heatmaps["summaries"]}
     for question, text in (
         ("margin − core", "The network responds at the margin"),
@@ -182,7 +182,7 @@ def report(results: dict, readme: str, ablation: list[dict]) -> str:
     return "\n".join(parts)
 
 
-def _head(results):
+def _head(results: dict):
     yield "# Results\n"
     if results["cohort"]["synthetic"]:
         yield "**Synthetic phantom: no patient data. The numbers show that the code works, and nothing else.**\n"
@@ -195,7 +195,7 @@ def _head(results):
     )
 
 
-def _models(results) -> str:
+def _models(results: dict):
     roc = results["roc"]
     yield "## Every model\n"
     yield (
@@ -216,7 +216,7 @@ def _models(results) -> str:
     yield table(roc["frozen_comparisons"], _COMPARISONS)
 
 
-def _chance(permutations):
+def _chance(permutations: list[dict]):
     if permutations:
         yield "## More than chance?\n"
         yield "The whole pipeline on permuted labels.\n"
@@ -224,7 +224,7 @@ def _chance(permutations):
         yield table(permutations, [*columns, ("SD", "sd"), "p", ("smallest possible p", "smallest_p")])
 
 
-def _single_scores(roc):
+def _single_scores(roc: dict):
     yield "## Probabilities and sensitivity\n"
     yield "First repeat.\n"
     model = ("model", lambda row: _names(row["model"]))
@@ -233,7 +233,7 @@ def _single_scores(roc):
     yield table(roc["calibration"], ["patients", "predicted", "observed", _INTERVAL])
 
 
-def _institutions(roc):
+def _institutions(roc: dict):
     yield "## Institutions\n"
     yield f"AUC of {_name(*roc['main'])}, first repeat, within each; DeLong's interval where it exists.\n"
     yield table(roc["institutions"], ["institution", "patients", ("positive", "positives"), ("AUC", "auc"), _INTERVAL])
@@ -243,7 +243,7 @@ def _institutions(roc):
         yield table(roc["institution_left_out"], columns)
 
 
-def _margin(heatmaps):
+def _margin(heatmaps: dict):
     yield "## Attention at the margin\n"
     yield (
         "One number a patient; the median over the patients. Its 95 % bootstrap interval draws whole folds, whose "
@@ -258,7 +258,7 @@ def _margin(heatmaps):
     )
 
 
-def _simple_models(clusterings):
+def _simple_models(clusterings: dict):
     yield "## What the simple models rely on\n"
     yield (
         "Trees on groups of the image features. FLAIR patches show FLAIR and shape, but for volume and number of "
@@ -276,7 +276,7 @@ def _simple_models(clusterings):
     yield table(sorted(clusterings["rows"], key=lambda row: -row["auc"]), [*columns, p])
 
 
-def _ablation(rows):
+def _ablation(rows: list[dict]):
     if rows:
         yield "## Ablation of the pretraining\n"
         yield (

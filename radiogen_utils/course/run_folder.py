@@ -225,6 +225,7 @@ class RunFolder:
         """Replace one section of results.json.
 
         Args:
+            section: its name.
             values: numbers, texts, lists, dicts, arrays, Series (as dicts) and tables (as lists of rows, a named index
                 being a column).
         """
@@ -232,7 +233,7 @@ class RunFolder:
         values = json.loads(json.dumps(values, default=_plain), parse_constant=lambda _: None)
         self._write("results.json", self.results() | {"run": self._provenance(), section: values})
 
-    def record_cohort(self, cohort: Cohort, verification: Verification, **found) -> None:
+    def record_cohort(self, cohort: Cohort, verification: Verification, **found: object) -> None:
         """Record what notebook 1 found: what the cohort is, and `found`."""
         values = {
             "archive": cohort.path.name,
@@ -246,7 +247,9 @@ class RunFolder:
         }
         self.record("cohort", values | found)
 
-    def record_scores(self, data: Patches, predictions: pd.DataFrame, permutations: pd.DataFrame, **found) -> None:
+    def record_scores(
+        self, data: Patches, predictions: pd.DataFrame, permutations: pd.DataFrame, **found: object
+    ) -> None:
         """Leave predictions.csv and permutations.csv, and record what they were made from, and `found`."""
         for name, table in (("predictions", predictions), ("permutations", permutations)):
             write_atomically(self.folder / f"{name}.csv", partial(table.to_csv, index=False))

@@ -86,6 +86,7 @@ def open_cohort(path: str | Path, each_case: CaseFunction | None = None) -> Coho
     beyond its header shows when it is read, or in `verify`.
 
     Args:
+        path: the folder or zip.
         each_case: called with the decoded tumour-bearing slices of every case in the same pass.
 
     Raises:

@@ -39,7 +39,8 @@ def find_cohort(where: str | Path = "auto", n_phantom_patients: int = 110, seed:
         where: "auto": the first of a cohort in the project's `data` folder, the copy in kagglehub's cache, the Kaggle
             download. "phantom": the phantom; "phantom-null": the one whose images do not depend on the labels. Anything
             else is the path of a folder or zip; a relative one is taken from the project's root.
-        n_phantom_patients, seed: size and seed of the phantom, which is written once and kept in `data`.
+        n_phantom_patients: size of the phantom, which is written once and kept in `data`.
+        seed: of the phantom.
 
     Raises:
         Unreachable: no cohort on this machine, and Kaggle cannot be reached.

@@ -2,8 +2,8 @@
 
 Two layouts give the same kind of patches, at 0.94 mm a pixel (the LGG cohort has about 0.97):
 
-- `images/<case>_z<slice>.png` (32×32×3, channels as in `cohort.SEQUENCES`), `labels/…` and `slices.csv`: lesions of BraTS
-  2020, cut out at 1.875 mm a pixel;
+- `images/<case>_z<slice>.png` (32×32×3, channels as in `cohort.SEQUENCES`), `labels/…` and `slices.csv`: lesions of
+  BraTS 2020, cut out at 1.875 mm a pixel;
 - the Decathlon's `Task01_BrainTumour` folder (`imagesTr/`, `labelsTr/`): volumes of 1 mm, reduced to 1.875 mm here.
 
 In both, intensities are z-scores over the brain, −3 … 6 mapped to 1 … 255.
@@ -64,7 +64,7 @@ def open_lesions(path: Path) -> LesionPatches:
 
 
 def _patch(image: np.ndarray, tissue: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(h, w, 3) and (h, w) at 1.875 mm -> (3, 80, 80) and (80, 80) at half of that, centred as `patches.tumor_patch`."""
+    """(h, w, 3) and (h, w) at 1.875 mm -> (3, 80, 80) and (80, 80) at half that, centred as `patches.tumor_patch`."""
     tissue = tissue.repeat(2, 0).repeat(2, 1)
     channels = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))[None].float()
     large = functional.interpolate(channels, scale_factor=2, mode="bilinear", align_corners=False)[0]

@@ -71,9 +71,9 @@ class Scan:
     Attributes:
         names: (case, slice) -> names of its image and its mask, in the order of patients and slices.
         patients, slices: see `cohort.Cohort`.
-        manifest: index "patient", columns `tumour_slices` (int) and `sha256`: `support.fingerprint` over, slice by slice of
-            those that bear tumour, the public name "<case>/<case>_<slice>.tif", the bytes of the image's file and of the
-            mask's.
+        manifest: index "patient", columns `tumour_slices` (int) and `sha256`: `support.fingerprint` over, slice by
+            slice of those that bear tumour, the public name "<case>/<case>_<slice>.tif", the bytes of the image's file
+            and of the mask's.
         without_slices: patients in the table that have no slice, as in a partial archive.
         problems: one line each.
         by_case: case -> what `each_case` returned; without the cases that have a problem.
@@ -202,7 +202,7 @@ def _not_read(name: str) -> str:
 
 
 def _read_case(
-    archive: Archive, case: str, names: dict[int, tuple[str, str]], decode_images: bool, each_case
+    archive: Archive, case: str, names: dict[int, tuple[str, str]], decode_images: bool, each_case: CaseFunction | None
 ) -> tuple[list[int], str, list[str], Any]:
     """Tumour pixels of each slice, hash of those that bear any (`Scan.manifest`), problems, result of `each_case`.
 
