@@ -59,6 +59,17 @@ def test_a_ratio_that_changes_with_time_is_not_proportional():
     assert hazard_ratio(table, "group").proportional_p < 1e-6
 
 
+def test_the_test_is_of_the_group_and_not_of_what_it_is_adjusted_for():
+    rng = np.random.default_rng(0)
+    group, other = np.arange(400) % 2, np.arange(400) // 2 % 2
+    early, late = (rng.exponential(1 / (0.001 * 2.0**group * ratio**other)) for ratio in (5.0, 1 / 3))
+    table = pd.DataFrame(
+        {"time_days": np.where(early < 300, early, 300 + late), "event": True, "group": group, "other": other}
+    )
+    assert hazard_ratio(table, "group", ["other"]).proportional_p > 0.01
+    assert hazard_ratio(table, "other", ["group"]).proportional_p < 1e-6
+
+
 def test_the_test_of_proportionality_keeps_its_level():
     group = np.arange(100) % 2
     p = [

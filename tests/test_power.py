@@ -91,10 +91,10 @@ def test_obuchowski_s_sample_size_by_hand():
 def test_a_simulated_study_is_tested_as_the_data_are():
     """Placement values and decisions of simulated studies against `evaluation` on the same scores."""
     root = power._root([[1, 0.6], [0.6, 1]])
-    (by_positive, by_negative), *rest = power._studies([0.75, 0.6], [[1, 0.6], [0.6, 1]], 10, 15, 30, seed=4)
-    scores = root @ np.random.default_rng(4).standard_normal((30, 2, 25))
-    scores[..., :10] += np.sqrt(2) * stats.norm.ppf([0.75, 0.6])[:, None]
-    y = np.r_[np.ones(10, int), np.zeros(15, int)]
+    (by_positive, by_negative), *rest = power._studies([0.75, 0.6], [[1, 0.6], [0.6, 1]], 5, 6, 300, seed=4)
+    scores = root @ np.random.default_rng(4).standard_normal((300, 2, 11))
+    scores[..., :5] += np.sqrt(2) * stats.norm.ppf([0.75, 0.6])[:, None]
+    y = np.r_[np.ones(5, int), np.zeros(6, int)]
     found = []
     for study, (a, b) in enumerate(scores):
         for arm, score in enumerate((a, b)):
@@ -102,9 +102,9 @@ def test_a_simulated_study_is_tested_as_the_data_are():
             np.testing.assert_allclose(by_positive[study, arm], placements.mean(1))
             np.testing.assert_allclose(by_negative[study, arm], placements.mean(0))
         found.append(evaluation.delong_test(y, a, b) < 0.05)
-    assert not rest and 0 < sum(found) < 30
-    share, error = power.simulated_power(0.75, 0.6, 0.6, 10, 15, studies=30, seed=4)
-    assert share == np.mean(found) and error == pytest.approx(np.sqrt(share * (1 - share) / 30))
+    assert not rest and 0 < sum(found) < 300
+    share, error = power.simulated_power(0.75, 0.6, 0.6, 5, 6, studies=300, seed=4)
+    assert share == np.mean(found) and error == pytest.approx(np.sqrt(share * (1 - share) / 300))
 
 
 def test_power_by_simulation_agrees_with_theory_and_equal_arms_are_told_apart_in_5_per_cent():

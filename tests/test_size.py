@@ -63,6 +63,12 @@ def test_a_mean_over_repeats(patients):
     assert found == pytest.approx((means[0], *np.quantile(means[1:], [0.025, 0.975])))
 
 
+def test_residuals_that_are_equal_but_for_the_last_bit_are_ties():
+    area, score = [8, 3, 7, 4, 7, 4, 5], [6, 2, 3, 2, 0, 1, 3]
+    for y in ([0, 1, 0, 0, 0, 0, 0], [0, 0, 1, 0, 0, 0, 0]):  # residuals 5/3, 5/6, 5/6, 1/6, −11/3, −4/3, 3/2
+        assert size.size_adjusted_auc(y, score, area, 1)[0] == pytest.approx(3.5 / 6)
+
+
 def test_bad_input_is_named():
     with pytest.raises(ValueError, match="all areas"):
         size.size_adjusted_auc([0, 1, 1], [1, 2, 3], [5, 5, 5])
