@@ -1,5 +1,8 @@
 """`models`: shapes, initialisations, weights that load without pickle."""
 
+import json
+from collections import Counter
+
 import pytest
 import timm
 import torch
@@ -104,15 +107,21 @@ def test_saved_weights_come_back_and_are_safetensors(tmp_path):
     assert '"cases": 2' in (tmp_path / "w.json").read_text()
 
 
-def test_shipped_weights_are_small_and_fit_with_their_record():
-    import json
-
-    path = models.WEIGHTS / "compact_gbm.safetensors"
+@pytest.mark.parametrize("path", sorted(models.WEIGHTS.glob("*.safetensors")), ids=lambda path: path.stem)
+def test_shipped_weights_are_small_and_fit_with_their_record(path):
     assert path.stat().st_size <= 2e6
-    record = json.loads(path.with_suffix(".json").read_text())
+    record = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
     assert record["backbone"] == "compact" and len(record["curve"]) == record["training"]["epochs"]
     weights = models.load_weights(path)
-    torch.testing.assert_close(models.create("compact", 1, weights=weights).stem.weight, weights["blocks.0.0.weight"])
+    network = models.create("compact", len(record.get("sequences", "1")), weights=weights)
+    torch.testing.assert_close(network.stem.weight, weights["blocks.0.0.weight"])
+
+
+def test_five_dense_networks_are_shipped_for_each_input_and_they_know_tissues():
+    records = [json.loads(path.read_text(encoding="utf-8")) for path in models.WEIGHTS.glob("dense_*.json")]
+    found = Counter((tuple(record["sequences"]), record["data"]) for record in records)
+    assert sorted(found.values()) == [5, 5, 5]
+    assert all(min(record["r2"]["cell"].values()) > 0.2 for record in records)
 
 
 @pytest.mark.parametrize("backbone", models.BACKBONES)
