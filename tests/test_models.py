@@ -4,7 +4,6 @@ import json
 from collections import Counter
 
 import pytest
-import timm
 import torch
 from safetensors import safe_open
 
@@ -72,7 +71,7 @@ def test_the_imagenet_architecture_sees_images_as_its_weights_were_trained_on_th
     image = torch.rand(1, 3, 64, 64)
     image[..., :8], image[..., 8:16] = 0, 1
     model(image)
-    stated = timm.get_pretrained_cfg("tf_efficientnet_lite0")
+    stated = models.timm.get_pretrained_cfg("tf_efficientnet_lite0")
     mean, deviation = (torch.tensor(values)[:, None, None] for values in (stated.mean, stated.std))
     torch.testing.assert_close(seen[0], (image - mean) / deviation)
     assert (seen[0].min(), seen[0].max()) == (-1, 1)
