@@ -1,9 +1,10 @@
 """README's table and `figures/results.md`, written from a run's results.json."""
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 from .. import verdicts
+from ..data.cohort import SEQUENCES
 from ..evaluation import FROZEN, split_arm
 from ..figures import INPUTS, NAMES
 
@@ -39,7 +40,7 @@ def _count(name: str):
     return name, lambda row: f"{row[name]:.0f}"  # which a table may have made a float
 
 
-def _signed(row, middle: str, decimals: int) -> str:
+def _signed(row: dict, middle: str, decimals: int) -> str:
     number, low, high = (f"{row[name]:+.{decimals}f}" for name in (middle, "low", "high"))
     return f"{number} ({low} to {high})"
 
@@ -61,18 +62,34 @@ def _names(text: str) -> str:
 _MODEL = ("model", lambda row: _name(row["arm"], row["backbone"]))
 _INTERVAL = ("95 % interval", _interval)
 _DELONG = ("DeLong", lambda row: _interval(row, "delong_low", "delong_high"))
-_MODELS = (_MODEL, "repeats", ("AUC", "auc"), ("SD", "sd"), ("bootstrap", _interval), _DELONG, "ensemble")
-_DIFFERENCE = ("difference", _INTERVAL, ("p", lambda row: _p(row["delong_p"])))
-_COMPARISONS = (("first − second", lambda row: _names(row["comparison"])), "repeats", *_DIFFERENCE)
+_AUC = ("AUC", lambda row: _marked(f"{row['auc']:.3f}", row))
+_MODELS = (_MODEL, "repeats", _AUC, ("SD", "sd"), ("bootstrap", _interval), _DELONG, "ensemble")
+_COMPARISONS = (
+    ("first − second", lambda row: _names(row["comparison"])),
+    "repeats",
+    ("difference", lambda row: _marked(f"{row['difference']:.3f}", row)),
+    _INTERVAL,
+    ("p", lambda row: _p(row["delong_p"])),
+)
+SINGLE = "†"
+"""Marks a value of a single repeat."""
+_FOOTNOTE = f"{SINGLE} A single repeat: one draw, which the next shuffle may contradict.\n"
+
+
+def _marked(text: str, row: dict) -> str:
+    """The text of a value, with `SINGLE` where it comes from fewer repeats than a verdict needs."""
+    return text + SINGLE if row["repeats"] < verdicts.MIN_REPEATS else text
 
 
 def results_table(results: dict) -> str:
     """Paper against ours, networks on other sequences and simple models: README's table.
 
-    AUCs are means over the repeats, with the mean bounds of their bootstrap intervals.
+    AUCs are means over the repeats, with their bootstrap intervals.
     """
     roc = results["roc"]
-    ours = {(*split_arm(r["arm"]), r["backbone"]): f"{r['auc']:.3f} ({_interval(r)})" for r in roc["summary"]}
+    ours = {
+        (*split_arm(r["arm"]), r["backbone"]): _marked(f"{r['auc']:.3f} ({_interval(r)})", r) for r in roc["summary"]
+    }
     backbones = dict.fromkeys(backbone for _, sequences, backbone in ours if sequences)
     rows = []
     for sequences in dict.fromkeys(sequences for _, sequences, _ in ours if sequences):
@@ -82,54 +99,75 @@ def results_table(results: dict) -> str:
             if paper or any(row.values()):
                 inputs = INPUTS.get(sequences, sequences)
                 rows.append({"sequences": inputs, "initialisation": NAMES[initialisation], "paper": paper} | row)
-    verdict = f"Glioblastoma arm of the compact network, FLAIR, against the paper: **{_verdict(roc)}**.\n"
-    parts = [table(rows, rows[0]), verdict]
+    verdict = _reproduction(results)
+    text = f"Glioblastoma arm of the compact network, FLAIR, against the paper: **{verdict.word}**; {verdict.why}.\n"
+    parts = [table(rows, rows[0]), _FOOTNOTE, text]
     if simple := [
         {"model": f"{arm}, {model}", "AUC": text} for (arm, inputs, model), text in ours.items() if not inputs
     ]:
         parts += ["Simple models in the same folds:\n", table(simple, simple[0])]
-    if answers := roc["beats_baseline"]:
-        parts.append(
-            "Does the compact network, pretrained on glioblastoma, beat the baseline, trees on image features?\n"
-        )
-        parts.append(
-            "".join(f"- {INPUTS.get(sequences, sequences)}: **{text}**\n" for sequences, text in answers.items())
-        )
+    if trees := list(_trees(results)):
+        parts.append("Do trees on image features rank the patients better than the network of the second column?\n")
+        parts.append(table(trees, trees[0]))
     return "\n".join(parts)
 
 
-def _main(roc) -> dict:
+def _trees(results: dict) -> Iterator[dict]:
+    """Trees against the compact network pretrained on glioblastoma; only on the same sequences is that a test."""
+    everything = "+".join(SEQUENCES)
+    rows = [(row, None) for row in results["clusterings"].get("against_networks", ())]
+    for row in results["roc"]["comparisons"]:
+        first, second = row["comparison"].split(" − ")
+        arm, _ = second.rsplit(", ", 1)
+        if first == "image features, trees":
+            rows.append((row, split_arm(arm)[1] == everything))
+    for row, same in rows:
+        first, second = _names(row["comparison"]).split(" − ")
+        verdict = verdicts.higher_auc(row["low"], row["high"], row["repeats"], same is not False)
+        difference = _marked(f"{row['difference']:+.3f} ({row['low']:+.3f} to {row['high']:+.3f})", row)
+        yield {"trees on": first.removesuffix(", trees"), "network": second, "difference": difference} | {
+            "verdict": f"**{verdict.word}**" + ("" if same is not False else f", {verdict.why}")
+        }
+
+
+def _main(roc: dict) -> dict:
     return next(row for row in roc["summary"] if [row["arm"], row["backbone"]] == list(roc["main"]))
 
 
-def _verdict(roc: dict) -> str:
-    if roc["reproduced"] is None and _main(roc)["repeats"] < verdicts.MIN_REPEATS:
-        return verdicts.ONE_REPEAT
-    return {True: "reproduced", False: "not reproduced", None: "no verdict, other data"}[roc["reproduced"]]
+def _reproduction(results: dict) -> verdicts.Verdict:
+    main = _main(results["roc"])
+    published = verdicts.published_task(results["cohort"], results["patches"])
+    return verdicts.reproduction(main["auc"], main["low"], main["high"], main["repeats"], published)
 
 
 def claims(results: dict) -> list[dict]:
-    """The article's claims: `claim`, what was `found`, and a `verdict` that follows from the numbers."""
+    """The article's claims: `claim`, what was `found`, a `verdict` that follows from the numbers, and `why`."""
     roc = results["roc"]
-    rows = []
-    if hazard := results["cohort"].get("hazard_ratio"):
-        ratio, low, high = hazard
-        found = f"hazard ratio against the rest {ratio:.1f} ({low:.1f}–{high:.1f}), unadjusted"
-        verdict = "supported" if low > 1 else "contradicted" if high < 1 else "not shown"
-        rows.append(("Patients of cluster 2 have markedly shorter survival", found, verdict))
+    rows = [*_survival_claim(results["cohort"])]
     claim = f"A network pretrained on glioblastoma reaches AUC {roc['article']['gbm'][0]:.3f}"
-    rows.append((claim, f"{_main(roc)['auc']:.3f} ({_interval(_main(roc))})", _verdict(roc)))
+    found = _marked(f"{_main(roc)['auc']:.3f} ({_interval(_main(roc))})", _main(roc))
+    rows.append((claim, found, _reproduction(results)))
     for row in roc["permutations"]:
         if [row["arm"], row["backbone"]] == list(roc["main"]):
             none = ", none of which did as well" if row["p"] <= row["smallest_p"] else ""
-            verdict = "supported" if row["p"] < 0.05 else "not shown by the permutations"
             found = f"p {row['p']:.3f} from {row['permutations']:.0f} permutations of the labels{none}"
-            rows.append(("That is more than chance", found, verdict))
+            rows.append(("That is more than chance", found, verdicts.more_than_chance(row["p"], row["smallest_p"])))
     rows += [*_initialisation_claims(roc), *_margin_claims(results["heatmaps"])]
-    return [dict(zip(("claim", "found", "verdict"), row)) for row in rows]
+    return [{"claim": claim, "found": found, "verdict": word, "why": why} for claim, found, (word, why) in rows]
 
 
-def _initialisation_claims(roc):
+def _survival_claim(cohort: dict):
+    ratios = cohort.get("hazard_ratios") or {}
+    if ratios.get("crude") and ratios.get("adjusted"):
+        crude, adjusted = ratios["crude"], ratios["adjusted"]
+        text = ["{ratio:.1f} ({low:.1f}–{high:.1f})".format(**own) for own in (crude, adjusted)]
+        found = f"hazard ratio against the rest {text[0]}; adjusted for age and grade {text[1]}"
+        intervals = [(own["low"], own["high"]) for own in (crude, adjusted)]
+        verdict = verdicts.shorter_survival(*intervals, crude["proportional_p"])
+        yield "Patients of cluster 2 have markedly shorter survival", found, verdict
+
+
+def _initialisation_claims(roc: dict):
     for other, weights in (("scratch", "random weights"), ("natural", "weights from natural images")):
         for frozen in ("", FROZEN):
             for row in roc["frozen_comparisons" if frozen else "comparisons"]:
@@ -138,21 +176,22 @@ def _initialisation_claims(roc):
                     network = frozen + first.removeprefix(f"{frozen}gbm, ")
                     claim = f"Glioblastoma weights are a better initialisation than {weights} ({network})"
                     found = f"{_signed(row, 'difference', 3)}, DeLong p {row['delong_p']:.2f}"
-                    yield claim, found, verdicts.better(row["low"], row["high"], row["repeats"])
+                    verdict = verdicts.higher_auc(row["low"], row["high"], row["repeats"])
+                    yield claim, _marked(found, row), verdict
 
 
-def _margin_claims(heatmaps):
+def _margin_claims(heatmaps: dict):
     summaries = {(row["question"], row["method"], row["network"]): row for row in heatmaps["summaries"]}
     for question, text in (
         ("margin − core", "The network responds at the margin"),
         ("irregularity ρ", "The response rises where the margin is irregular"),
     ):
-        for method, verdict in heatmaps["verdicts"][question].items():
-            trained, beyond = (
-                _signed(summaries[question, method, network], "median", 2)
-                for network in ("trained", "trained − random")
-            )
-            yield f"{text} ({method})", f"median {trained}; beyond random weights {beyond}", verdict
+        for method in dict.fromkeys(method for _, method, _ in summaries):
+            trained, beyond = (summaries[question, method, network] for network in ("trained", "trained − random"))
+            intervals = [(row["low"], row["high"]) for row in (trained, beyond)]
+            medians = [_signed(row, "median", 2) for row in (trained, beyond)]
+            found = f"median {medians[0]}; beyond random weights {medians[1]}"
+            yield f"{text} ({method})", found, verdicts.at_the_margin(intervals[0], {"random weights": intervals[1]})
 
 
 def report(results: dict, readme: str, ablation: list[dict]) -> str:
@@ -166,7 +205,7 @@ def report(results: dict, readme: str, ablation: list[dict]) -> str:
     parts = [
         *_head(results),
         "## The article's claims\n",
-        table(claims(results), ("claim", "found", "verdict")),
+        table(claims(results), ("claim", "found", "verdict", "why")),
         "## Paper against ours\n",
         results_table(results),
         *_models(results),
@@ -200,12 +239,16 @@ def _models(results) -> str:
     yield "## Every model\n"
     yield (
         f"Cross-validation by patient, {results['run']['settings']['folds']} folds. SD: over the repeats. Intervals: "
-        "95 %, means of the repeats' bounds. Ensemble: AUC of a patient's mean score over the repeats, as if their "
+        "95 %, of the mean over the repeats. Ensemble: AUC of a patient's mean score over the repeats, as if their "
         "networks were one.\n"
     )
     yield table(roc["summary"], _MODELS)
+    yield _FOOTNOTE
     yield "## Paired comparisons\n"
-    yield "Difference of the AUCs on the same patients; means over the repeats, median of DeLong's p values.\n"
+    yield (
+        "Difference of the AUCs, means over the repeats, on the same patients. Interval: bootstrap, each resample of "
+        "the patients applied to all repeats at once. p: DeLong's test, its placements averaged over the repeats.\n"
+    )
     yield table(roc["comparisons"], _COMPARISONS)
     yield "## Linear probes of the initialisations\n"
     yield (
@@ -267,7 +310,7 @@ def _simple_models(clusterings):
     yield table(clusterings["features"], [("features", "arm"), ("AUC", "auc"), _INTERVAL])
     if against := clusterings.get("against_networks"):
         yield "The same trees against the compact network pretrained on glioblastoma, paired:\n"
-        yield table(against, [("first − second", "comparison"), *_DIFFERENCE])
+        yield table(against, _COMPARISONS)
     yield "## All clusterings\n"
     yield "Every cluster against the rest by trees on simple image features; p after Holm's correction.\n"
     cluster = ("cluster", lambda row: f"{row['clustering'].removesuffix('Cluster')} {row['cluster']}")
