@@ -228,6 +228,44 @@ def test_no_verdict_on_one_repeat_or_other_data(results):
     assert claim(results, "reaches AUC 0.730")[1] == "not tested"
 
 
+def test_errata_stand_before_and_after(results):
+    assert "Errata" not in report.report(results, "", [])
+    roc, old = results["roc"], copy.deepcopy(results["roc"])
+    efficientnet = "gbm, efficientnet_lite0 − scratch, efficientnet_lite0"
+    roc["comparisons"].append(compared(efficientnet, 0.061, -0.008, 0.125))
+    results["training"]["code"] = "0123456789abcdef"
+    old["summary"][1]["low"] = 0.55
+    old["comparisons"] = [
+        compared("gbm, compact − scratch, compact", 0.01, -0.08, 0.08),
+        compared(efficientnet, 0.061, -0.038, 0.155),
+    ]
+    old |= {"beats_baseline": {"FLAIR": "no, the trees"}, "reproduced": False, "frozen": old["frozen"][:1]}
+    heatmaps = {"verdicts": {"occlusion": "shown, but not more"}, "summaries": results["heatmaps"]["summaries"]}
+    results["errata"] = {
+        "commit": "cbf875991232",
+        "before": {"cohort": {"hazard_ratio": [4.4, 2.1, 9.0]}, "roc": old, "heatmaps": heatmaps},
+        "probes": {"scratch": [0.68, 0.55, 0.8], "gbm": [0.7, 0.6, 0.8], "difference": [0.02, -0.1, 0.12]},
+        "size": {"network": [0.56, 0.4, 0.7], "small area": [0.7, 0.6, 0.8]},
+    }
+    text = report.report(results, "", [])
+    for words in (
+        "results of commit cbf8759.",
+        "| not shown by the permutations | not tested: so few permutations cannot give less than p = 0.09 |",
+        "| 0.660 (0.550–0.760) | 0.660 (0.560–0.760) |",
+        "| +0.010 (-0.080 to +0.080), p 0.200 | +0.010 (-0.050 to +0.070), p 0.200 |",
+        "| +0.061 (-0.038 to +0.155), p 0.200 | +0.061 (-0.008 to +0.125), p 0.200 |",
+        "FLAIR | 0.600 (0.500–0.700) | 0.680 (0.550–0.800) |",
+        "| +0.100 (+0.020 to +0.180) | +0.020 (-0.100 to +0.120) |",
+        "| no, the trees | not tested, the two see different sequences |",
+        "| shown, but not more | supported: ",
+        "| not reproduced | not reproduced: 0.070 from",
+        "| 4.4 (2.1–9.0) | 4.4 (2.1–9.0), p 0.020 for proportional hazards; adjusted 2.7 (1.1–6.7) |",
+        "| not recorded | code 0123456789ab, of commit abc |",
+        "(a small area alone: 0.700 (0.600–0.800)) | 0.660 (0.550–0.760) | 0.560 (0.400–0.700) |",
+    ):
+        assert words in text
+
+
 def test_claims_on_the_margin_show_what_was_learnt_beside_what_was_found(results):
     found, _ = claim(results, "The network responds at the margin (Grad-CAM)")
     expected = "median +0.30 (+0.20 to +0.40); beyond random weights +0.20 (+0.10 to +0.30)"
