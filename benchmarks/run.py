@@ -26,7 +26,7 @@ import pandas as pd
 import torch
 from PIL import Image
 
-from radiogen_utils import cross_validation, evaluation, figures, heatmaps, models, patches, training
+from radiogen_utils import cross_validation, evaluation, figures, heatmaps, models, patches, repeats, training
 from radiogen_utils.course.runner import locate
 from radiogen_utils.course.settings import PROFILES
 from radiogen_utils.data.archive import Archive
@@ -181,7 +181,8 @@ def draw(path: Path) -> dict:
     predictions = predictions[~predictions.arm.str.endswith(evaluation.LEFT_OUT)]
 
     def figure():
-        figures.figure2(predictions, evaluation.auc_table(predictions), ("gbm", "compact"))
+        table, summary = evaluation.auc_table(predictions), repeats.over_repeats(predictions)
+        figures.figure2(predictions, table, summary, ("gbm", "compact"))
 
     return {
         "heatmaps/s": medians(results),

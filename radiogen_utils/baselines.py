@@ -24,6 +24,7 @@ from .cross_validation import PREDICTION_COLUMNS, Arm, assign_folds, repeated_fo
 from .data.archive import patient_of
 from .data.cohort import SEQUENCES, Cohort, open_cohort
 from .patches import Patches, head_window
+from .repeats import score_matrix
 
 RING = 10
 """Width in pixels of the surroundings with which a tumour is compared."""
@@ -227,9 +228,8 @@ def clusterings(cohort: Cohort, table: pd.DataFrame, folds: int, repeats: int, s
         seed: likewise.
 
     Returns:
-        One row a cluster: clustering, cluster, patients, positives, auc (mean over the repeats), low, high (bootstrap,
-        means likewise), p (one-sided Mann–Whitney test of the patients' mean scores) and holm (p adjusted for their
-        number).
+        One row a cluster: clustering, cluster, patients, positives, auc (mean over the repeats), low, high (bootstrap),
+        p (one-sided Mann–Whitney test of the patients' mean scores) and holm (p adjusted for their number).
     """
     rows = []
     for clustering in [name for name in cohort.patients.columns if name.endswith("Cluster")]:
@@ -239,9 +239,9 @@ def clusterings(cohort: Cohort, table: pd.DataFrame, folds: int, repeats: int, s
             if min(labels.sum(), (1 - labels).sum()) < folds:
                 continue
             found = cross_validate([Baseline("features", "trees", table)], labels, folds, repeats, seed)
-            areas = evaluation.auc_table(found)[["auc", "low", "high"]].mean()
-            mean = evaluation.mean_scores(found, "features", "trees")
-            inside, rest = (mean.score[mean.y_true == label] for label in (1, 0))
+            y_true, scores = score_matrix(found)
+            areas = evaluation.auc_ci(y_true, scores)
+            inside, rest = (scores.mean(0)[y_true == label] for label in (1, 0))
             p = stats.mannwhitneyu(inside, rest, alternative="greater").pvalue
             rows.append((clustering, int(cluster), len(labels), labels.sum(), *areas, p))
     columns = ["clustering", "cluster", "patients", "positives", "auc", "low", "high", "p"]

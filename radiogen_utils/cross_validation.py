@@ -35,6 +35,8 @@ SCHEDULER_TIMEOUT = 30
 
 CODE = fingerprint(training.CODE, Path(__file__).read_bytes())
 """Fingerprint of the code that decides what a fit finds, as it was imported."""
+SOURCE = fingerprint(*(Path(file).read_bytes() for file in (models.__file__, training.__file__, __file__)))
+"""The same without torch's version: recorded with results, which outlive it."""
 
 PREDICTION_COLUMNS = ["arm", "backbone", "repeat", "fold", "patient", "y_true", "score"]
 

@@ -1,15 +1,26 @@
-"""ROC analysis of patients' scores: AUC, its intervals, paired comparison of two sets of scores."""
+"""ROC analysis of patients' scores: AUC, its intervals, paired comparison of two sets of scores.
+
+Scores are those of one repeat, (N,), or of several, (R, N): reshuffled folds, other seeds, other networks. Each repeat
+scores the same patients, so the mean AUC is the mean over the pairs of a positive and a negative of how often, over the
+repeats, the pair is in order, and DeLong's variance and the bootstrap apply to these averaged placements as they do to
+one repeat's. Neither the median of the repeats' p values nor the mean of their bounds is a test or an interval of the
+mean.
+
+The intervals say how the mean would vary over patients, with the repeats as they were; how much one repeat differs from
+another is their standard deviation.
+"""
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 from scipy import stats
 from scipy.special import expit
-from sklearn.metrics import roc_auc_score, roc_curve
+from sklearn.metrics import roc_curve
 
 from . import article
 
 CONFIDENCE = 0.95
+Z = float(stats.norm.ppf((1 + CONFIDENCE) / 2))
 LEFT_OUT = ", institution left out"
 """End of an arm's name where the folds are the institutions."""
 FROZEN = "frozen "
@@ -42,10 +53,17 @@ def _check(y_true: ArrayLike, *scores: ArrayLike) -> tuple[np.ndarray, ...]:
     return y_true.astype(bool), *scores
 
 
-def _placements(y_true: np.ndarray, score: np.ndarray) -> np.ndarray:
+def _order(y_true: np.ndarray, score: np.ndarray) -> np.ndarray:
     """(positives, negatives): 1 where the positive scores higher, 1/2 on a tie, 0 else; its mean is the AUC."""
     positive, negative = score[y_true][:, None], score[~y_true][None, :]
     return (positive > negative) + 0.5 * (positive == negative)
+
+
+def _placements(y_true: ArrayLike, *arms: ArrayLike) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Labels as bool, and of each arm (positives, negatives): share of the repeats in which the pair is in order."""
+    arms = [np.atleast_2d(np.asarray(scores, float)) for scores in arms]
+    y_true, *_ = _check(y_true, *(score for scores in arms for score in scores))
+    return y_true, [np.mean([_order(y_true, score) for score in scores], axis=0) for scores in arms]
 
 
 def _resample(y_true: np.ndarray, n_resamples: int, seed: int) -> np.ndarray:
@@ -58,26 +76,27 @@ def _resample(y_true: np.ndarray, n_resamples: int, seed: int) -> np.ndarray:
     return counts
 
 
-def _resampled_auc(y_true: np.ndarray, score: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    positive, negative = counts[:, y_true], counts[:, ~y_true]
-    wins = np.einsum("bp,pn,bn->b", positive, _placements(y_true, score), negative, optimize=True)
-    return wins / (positive.sum(1) * negative.sum(1))
-
-
 def _percentiles(values: ArrayLike) -> tuple[float, float]:
     low, high = np.percentile(values, [50 * (1 - CONFIDENCE), 50 * (1 + CONFIDENCE)])
     return float(low), float(high)
 
 
-def auc_ci(y_true: ArrayLike, y_score: ArrayLike, n_resamples: int = 2000, seed: int = 0) -> tuple[float, float, float]:
-    """AUC with its 95 % percentile bootstrap interval over patients.
+def _bootstrap(y_true: np.ndarray, placements: np.ndarray, n_resamples: int, seed: int) -> tuple[float, float]:
+    counts = _resample(y_true, n_resamples, seed)
+    positive, negative = counts[:, y_true], counts[:, ~y_true]
+    wins = np.einsum("bp,pn,bn->b", positive, placements, negative, optimize=True)
+    return _percentiles(wins / (positive.sum(1) * negative.sum(1)))
+
+
+def auc_ci(y_true: ArrayLike, scores: ArrayLike, n_resamples: int = 2000, seed: int = 0) -> tuple[float, float, float]:
+    """AUC, or its mean over repeats, with its 95 % percentile bootstrap interval over patients.
 
     The semantics are those of the article's author (mateuszbuda/ml-stat-util): patients are resampled with
-    replacement, and a resample with one class only is drawn again.
+    replacement, and a resample with one class only is drawn again. All repeats are evaluated on the same resample.
 
     Args:
         y_true: (N,) 0 or 1.
-        y_score: (N,) higher for 1.
+        scores: (N,), or (R, N), one row a repeat; higher for 1.
         n_resamples: resamples of the patients.
         seed: of the resampling.
 
@@ -92,65 +111,88 @@ def auc_ci(y_true: ArrayLike, y_score: ArrayLike, n_resamples: int = 2000, seed:
         >>> round(auc, 3), low < auc < high
         (0.778, True)
     """
-    y_true, y_score = _check(y_true, y_score)
-    resampled = _resampled_auc(y_true, y_score, _resample(y_true, n_resamples, seed))
-    return float(roc_auc_score(y_true, y_score)), *_percentiles(resampled)
+    y_true, (placements,) = _placements(y_true, scores)
+    return float(placements.mean()), *_bootstrap(y_true, placements, n_resamples, seed)
 
 
 def auc_difference(
-    y_true: ArrayLike, score_a: ArrayLike, score_b: ArrayLike, n_resamples: int = 2000, seed: int = 0
+    y_true: ArrayLike, scores_a: ArrayLike, scores_b: ArrayLike, n_resamples: int = 2000, seed: int = 0
 ) -> tuple[float, float, float]:
-    """AUC of `score_a` minus AUC of `score_b` on the same patients, with its 95 % paired bootstrap interval.
+    """AUC of one arm minus that of another on the same patients, with its 95 % paired bootstrap interval.
 
-    Arguments, returns and errors as for `auc_ci`; both scores are resampled together.
+    Args:
+        y_true: (N,) 0 or 1.
+        scores_a: (N,), or (R, N) for the mean over repeats.
+        scores_b: likewise; the number of repeats may be another.
+        n_resamples: resamples of the patients, applied to both arms and all repeats.
+        seed: of the resampling.
+
+    Returns:
+        Difference, low, high. Errors as for `auc_ci`.
     """
-    y_true, score_a, score_b = _check(y_true, score_a, score_b)
-    counts = _resample(y_true, n_resamples, seed)
-    difference = _resampled_auc(y_true, score_a, counts) - _resampled_auc(y_true, score_b, counts)
-    return float(roc_auc_score(y_true, score_a) - roc_auc_score(y_true, score_b)), *_percentiles(difference)
+    y_true, (a, b) = _placements(y_true, scores_a, scores_b)
+    return float(a.mean() - b.mean()), *_bootstrap(y_true, a - b, n_resamples, seed)
 
 
-def _delong_covariance(y_true: np.ndarray, *scores: np.ndarray) -> np.ndarray:
-    """Covariance of the AUCs of several scores on the same patients (DeLong et al., Biometrics 1988, equation 6)."""
-    if min(y_true.sum(), (~y_true).sum()) < 2:
+def delong_covariance(y_true: ArrayLike, *arms: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    """AUCs, or their means over repeats, and their covariance (DeLong et al., Biometrics 1988;44:837–845, equation 6).
+
+    A placement value, the share of the other class that a patient outranks, is averaged over the repeats first. The
+    covariance of the averages is the average of the covariances between all repeats of the one arm and all of the
+    other.
+
+    Args:
+        y_true: (N,) 0 or 1, at least two patients of each.
+        arms: K times (N,) or (R, N), each with its own number of repeats R.
+
+    Returns:
+        AUCs (K,) and covariance (K, K).
+
+    Raises:
+        ValueError: as for `auc_ci`, and where a class has a single patient.
+    """
+    y_true, placements = _placements(y_true, *arms)
+    positives, negatives = int(y_true.sum()), int((~y_true).sum())
+    if min(positives, negatives) < 2:
         raise ValueError("DeLong's variance needs at least two patients of each class")
-    placements = [_placements(y_true, score) for score in scores]
-    by_positive = np.atleast_2d(np.cov([matrix.mean(1) for matrix in placements]))
-    by_negative = np.atleast_2d(np.cov([matrix.mean(0) for matrix in placements]))
-    return by_positive / y_true.sum() + by_negative / (~y_true).sum()
+    by_positive = np.atleast_2d(np.cov([arm.mean(1) for arm in placements]))
+    by_negative = np.atleast_2d(np.cov([arm.mean(0) for arm in placements]))
+    return np.array([arm.mean() for arm in placements]), by_positive / positives + by_negative / negatives
 
 
-def delong_ci(y_true: ArrayLike, y_score: ArrayLike) -> tuple[float, float, float]:
-    """AUC with DeLong's 95 % interval (Biometrics 1988;44:837–845): normal, cut at 0 and 1.
+def delong_ci(y_true: ArrayLike, scores: ArrayLike) -> tuple[float, float, float]:
+    """AUC, or its mean over repeats, with DeLong's 95 % interval: normal, cut at 0 and 1.
 
-    Arguments, returns and errors as for `auc_ci`; moreover each class needs two patients.
+    Arguments, returns and errors as for `auc_ci` and `delong_covariance`.
 
     Example:
         >>> [round(value, 3) for value in delong_ci([0, 0, 0, 1, 1, 1], [0.1, 0.4, 0.5, 0.3, 0.8, 0.9])]
         [0.778, 0.291, 1.0]
     """
-    y_true, y_score = _check(y_true, y_score)
-    auc = float(roc_auc_score(y_true, y_score))
-    half = stats.norm.ppf((1 + CONFIDENCE) / 2) * np.sqrt(_delong_covariance(y_true, y_score)[0, 0])
-    return auc, float(max(auc - half, 0)), float(min(auc + half, 1))
+    (auc,), ((variance,),) = delong_covariance(y_true, scores)
+    half = Z * np.sqrt(variance)
+    return float(auc), float(max(auc - half, 0)), float(min(auc + half, 1))
 
 
-def delong_test(y_true: ArrayLike, score_a: ArrayLike, score_b: ArrayLike) -> float:
-    """Two-sided p value of DeLong's test that two scores have the same AUC on the same patients.
+def delong_difference(y_true: ArrayLike, scores_a: ArrayLike, scores_b: ArrayLike) -> tuple[float, float, float, float]:
+    """Paired comparison of two AUCs, or of their means over repeats, by DeLong's method.
 
-    1 where the two scores rank the patients alike. Arguments and errors as for `delong_ci`.
+    Arguments as for `auc_difference`, errors as for `delong_covariance`.
+
+    Returns:
+        Difference, low, high (95 %, normal) and the two-sided p value; p is 1 where both arms rank all patients alike.
 
     Example:
-        >>> delong_test([0, 0, 1, 1], [0.1, 0.4, 0.3, 0.8], [1, 4, 3, 8])
-        1.0
+        >>> delong_difference([0, 0, 1, 1], [0.1, 0.4, 0.3, 0.8], [1, 4, 3, 8])
+        (0.0, 0.0, 0.0, 1.0)
     """
-    y_true, score_a, score_b = _check(y_true, score_a, score_b)
-    covariance = _delong_covariance(y_true, score_a, score_b)
-    variance = covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1]
-    difference = roc_auc_score(y_true, score_a) - roc_auc_score(y_true, score_b)
+    (a, b), covariance = delong_covariance(y_true, scores_a, scores_b)
+    difference, variance = float(a - b), covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1]
     if np.isclose(variance, 0, atol=1e-15):
-        return 1.0 if np.isclose(difference, 0) else 0.0
-    return float(2 * stats.norm.sf(abs(difference) / np.sqrt(variance)))
+        return difference, difference, difference, 1.0 if np.isclose(difference, 0) else 0.0
+    error = float(np.sqrt(variance))
+    p = float(2 * stats.norm.sf(abs(difference) / error))
+    return difference, difference - Z * error, difference + Z * error, p
 
 
 def roc_band(
@@ -283,7 +325,7 @@ def by_group(y_true: ArrayLike, y_score: ArrayLike, group: ArrayLike) -> pd.Data
         enough = min(label.sum(), (~label).sum()) >= 2
         auc, low, high = delong_ci(label, score) if enough else [np.nan] * 3
         rows[name] = (len(label), label.sum(), auc, *([np.nan, np.nan] if auc in (0, 1) else [low, high]))
-        placements = _placements(label, score)
+        placements = _order(label, score)
         wins, pairs = wins + placements.sum(), pairs + placements.size
     rows["within groups"] = (len(y_true), y_true.sum(), wins / pairs if pairs else np.nan, np.nan, np.nan)
     return pd.DataFrame.from_dict(rows, "index", columns=["patients", "positives", "auc", "low", "high"])
@@ -310,60 +352,3 @@ def auc_table(predictions: pd.DataFrame) -> pd.DataFrame:
         rows.append((arm, backbone, repeat, len(group), group.y_true.sum(), auc, low, high, delong_low, delong_high))
     columns = "arm backbone repeat patients positives auc low high delong_low delong_high".split()
     return pd.DataFrame(rows, columns=columns)
-
-
-def over_repeats(predictions: pd.DataFrame) -> pd.DataFrame:
-    """AUC of every arm and backbone over the repeats of its cross-validation.
-
-    Returns:
-        Columns arm, backbone, repeats, auc (mean), sd (NaN for a single repeat), low, high, delong_low, delong_high
-        (means of the repeats' bounds) and ensemble (AUC of each patient's mean score: the repeats' networks as one,
-        none of which has seen the patient).
-    """
-    table = auc_table(predictions)
-    bounds = ["low", "high", "delong_low", "delong_high"]
-    rows = []
-    for (arm, backbone), repeats in table.groupby(["arm", "backbone"], sort=False):
-        mean = mean_scores(predictions, arm, backbone)
-        ensemble = float(roc_auc_score(mean.y_true, mean.score))
-        auc = repeats.auc.mean(), repeats.auc.std()
-        rows.append((arm, backbone, len(repeats), *auc, *repeats[bounds].mean(), ensemble))
-    return pd.DataFrame(rows, columns=["arm", "backbone", "repeats", "auc", "sd", *bounds, "ensemble"])
-
-
-def mean_scores(predictions: pd.DataFrame, arm: str, backbone: str) -> pd.DataFrame:
-    """Mean of each patient's scores over the repeats of one arm, by patient; columns y_true, score."""
-    chosen = predictions.query("arm == @arm and backbone == @backbone")
-    return chosen.groupby("patient").agg(y_true=("y_true", "first"), score=("score", "mean"))
-
-
-def compare_arms(predictions: pd.DataFrame, first: tuple[str, str], second: tuple[str, str]) -> pd.DataFrame:
-    """Paired comparison of two (arm, backbone), one row a repeat: difference, low, high (bootstrap), delong_p."""
-    repeats = [
-        set(predictions.query("arm == @arm and backbone == @backbone").repeat) for arm, backbone in (first, second)
-    ]
-    rows = []
-    for repeat in sorted(set.intersection(*repeats)):
-        a, b = (patient_scores(predictions, *pair, repeat) for pair in (first, second))
-        if not a.index.equals(b.index):
-            raise ValueError(f"{' '.join(first)} and {' '.join(second)} were not scored on the same patients")
-        rows.append((repeat, *auc_difference(a.y_true, a.score, b.score), delong_test(a.y_true, a.score, b.score)))
-    return pd.DataFrame(rows, columns=["repeat", "difference", "low", "high", "delong_p"])
-
-
-def compare_pairs(predictions: pd.DataFrame, pairs: list[tuple[tuple[str, str], tuple[str, str]]]) -> pd.DataFrame:
-    """`compare_arms` of several pairs; those of which an arm is missing are left out.
-
-    Returns:
-        Indexed by comparison ("arm, backbone − arm, backbone"): repeats, difference, low, high (means over the repeats)
-        and delong_p (their median).
-    """
-    present = set(zip(predictions.arm, predictions.backbone, strict=True))
-    rows = {}
-    for first, second in pairs:
-        if {first, second} <= present:
-            found = compare_arms(predictions, first, second)
-            means = found[["difference", "low", "high"]].mean()
-            rows[f"{', '.join(first)} − {', '.join(second)}"] = (len(found), *means, found.delong_p.median())
-    columns = ["repeats", "difference", "low", "high", "delong_p"]
-    return pd.DataFrame.from_dict(rows, "index", columns=columns).rename_axis("comparison")

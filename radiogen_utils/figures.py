@@ -115,22 +115,25 @@ def learning_curves(records: dict[str, dict]) -> plt.Figure:
     return figure
 
 
-def figure2(predictions: pd.DataFrame, table: pd.DataFrame, main: tuple[str, str]) -> plt.Figure:
+def figure2(predictions: pd.DataFrame, table: pd.DataFrame, summary: pd.DataFrame, main: tuple[str, str]) -> plt.Figure:
     """Figure 2: ROC curves over the published one, and the AUCs of paper and reproduction side by side.
 
     Args:
         predictions: out-of-fold scores; the curves are the article's arms (FLAIR), first repeat.
         table: `evaluation.auc_table(predictions)`.
+        summary: `repeats.over_repeats(predictions)`.
         main: (arm, backbone) of the curve that gets the bootstrap band.
     """
-    entries = [(f"paper, {NAMES[arm]}", [article.AUC[arm]], "black", "s") for arm in ("gbm", "scratch", "natural")]
-    for (arm, backbone), repeats in table.groupby(["arm", "backbone"], sort=False):
-        initialisation, sequences = split_arm(arm)
-        label, colour, marker = f"{arm}, {backbone}", "0.45", "D"
+    entries = [(f"paper, {NAMES[arm]}", article.AUC[arm], [], "black", "s") for arm in ("gbm", "scratch", "natural")]
+    single = table.groupby(["arm", "backbone"]).auc
+    for row in summary.itertuples():
+        initialisation, sequences = split_arm(row.arm)
+        label, colour, marker = f"{row.arm}, {row.backbone}", "0.45", "D"
         if sequences:
-            label = f"{backbone}, {INPUTS.get(sequences, sequences)}, {NAMES[initialisation]}"
+            label = f"{row.backbone}, {INPUTS.get(sequences, sequences)}, {NAMES[initialisation]}"
             colour, marker = COLOURS[initialisation], "o"
-        entries.append((label, repeats[["auc", "low", "high"]].to_numpy(), colour, marker))
+        aucs = single.get_group((row.arm, row.backbone))
+        entries.append((label, (row.auc, row.low, row.high), aucs, colour, marker))
     figure, (left, right) = plt.subplots(
         1, 2, figsize=(12.5, max(5.2, 0.34 * len(entries) + 1)), width_ratios=[1, 0.95], layout="constrained"
     )
@@ -152,18 +155,18 @@ def figure2(predictions: pd.DataFrame, table: pd.DataFrame, main: tuple[str, str
     below = {"loc": "upper left", "bbox_to_anchor": (0, -0.14), "borderaxespad": 0}
     left.legend(fontsize=8, frameon=False, title="AUC of the first repeat", title_fontsize=8, alignment="left", **below)
 
-    for position, (_, values, colour, marker) in enumerate(reversed(entries)):
-        auc, low, high = np.mean(values, 0)
+    for position, (_, (auc, low, high), aucs, colour, marker) in enumerate(reversed(entries)):
         right.errorbar(auc, position, xerr=[[auc - low], [high - auc]], fmt=marker, color=colour, capsize=3)
-        if len(values) > 1:
-            right.plot(np.array(values)[:, 0], [position + 0.25] * len(values), ".", color=colour, ms=3)
-        text = f"{auc:.3f} ({low:.3f}–{high:.3f})"
+        if len(aucs) > 1:
+            right.plot(aucs, [position + 0.25] * len(aucs), ".", color=colour, ms=3)
+        text = f"{auc:.3f} ({low:.3f}–{high:.3f})" + ("†" if len(aucs) == 1 else "")
         right.text(1.03, position, text, va="center", fontsize=8, transform=right.get_yaxis_transform())
     right.set_yticks(range(len(entries)), [entry[0] for entry in reversed(entries)], fontsize=8)
     right.axvline(0.5, color="0.7", lw=1, ls="--")
     right.set(
-        xlabel="AUC, mean over the repeats, with 95 % interval\nsmall dots: single repeats; diamonds: simple models",
-        xlim=(min(0.4, table.low.min() - 0.02), 1),
+        xlabel="AUC, mean over the repeats, with 95 % interval\n"
+        "small dots: single repeats; † only one; diamonds: simple models",
+        xlim=(min(0.4, summary.low.min() - 0.02), 1),
     )
     sns.despine(figure)
     return figure

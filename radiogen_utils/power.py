@@ -125,7 +125,7 @@ def latent_correlations(aucs: np.ndarray, covariance: np.ndarray, positives: int
 
     Args:
         aucs: (K,) observed AUCs.
-        covariance: (K, K) of them, by DeLong's method, as of `repeats.delong_covariance`.
+        covariance: (K, K) of them, by DeLong's method, as of `evaluation.delong_covariance`.
         positives: positive patients.
         negatives: negative ones.
 

@@ -168,12 +168,23 @@ def _read_nifti(path: Path, channel: int) -> Iterator[tuple[str, int, np.ndarray
         high = np.percentile(volume[volume > 0], 99.5) if (volume > 0).any() else 1
         volume = np.rint(np.clip(volume / high, 0, 1) * 255)
         for z in (z for z in HEIGHTS if z < volume.shape[2] and (volume[:, :, z] > 0).any()):
-            # Means of 2×2 pixels, 1 mm -> 2 mm; a label cannot be averaged. Rows run from front to back.
-            image = volume[:, :, z].T
-            image = image.reshape(image.shape[0] // 2, 2, image.shape[1] // 2, 2).mean((1, 3)).astype(np.uint8)
-            label = tissue[::2, ::2, z].T.astype(np.uint8)
+            # 1 mm -> 2 mm. Rows run from front to back.
+            image, label = volume[:, :, z].T, tissue[:, :, z].T.astype(np.uint8)
             _check(str(label_file), image, label)
-            yield file.name.split(".")[0], z, image[::-1], label[::-1]
+            image = _blocks(image).mean(-1).astype(np.uint8)
+            yield file.name.split(".")[0], z, image[::-1], _majority(label)[::-1]
+
+
+def _blocks(image: np.ndarray) -> np.ndarray:
+    """(2H, 2W) -> (H, W, 4): each block of 2×2 pixels."""
+    height, width = (size // 2 for size in image.shape)
+    return image.reshape(height, 2, width, 2).swapaxes(1, 2).reshape(height, width, 4)
+
+
+def _majority(label: np.ndarray) -> np.ndarray:
+    """Label of most of each block's four pixels; on a tie the smaller one."""
+    votes = (_blocks(label)[..., None] == np.arange(len(TISSUES) + 1)).sum(2)
+    return votes.argmax(-1).astype(np.uint8)  # the first of the largest
 
 
 def _load_volume(file: Path, dimensions: int, read: Callable[[object], np.ndarray]) -> np.ndarray:

@@ -1,22 +1,10 @@
-"""Intervals and tests of an AUC averaged over repeats: reshuffled folds, other seeds, other networks.
-
-Each repeat scores the same patients, so that its AUC is a mean over the same pairs of a positive and a negative. The
-mean AUC is therefore the mean over the pairs of how often, over the repeats, the pair is in order, and DeLong's
-variance and the bootstrap apply to these averaged placements as they do to one repeat's. Neither the median of the
-repeats' p values nor the mean of their bounds is a test or an interval of the mean.
-
-The intervals say how the mean would vary over patients, with the repeats as they were; how much one repeat differs from
-another is their standard deviation, reported beside.
-"""
+"""Tables of AUCs over the repeats of a cross-validation, and what is particular to its folds."""
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 from sklearn.metrics import roc_auc_score
 
 from . import evaluation
-
-Z = float(stats.norm.ppf((1 + evaluation.CONFIDENCE) / 2))
 
 
 def score_matrix(rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
@@ -43,114 +31,55 @@ def score_matrix(rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     return labels.first().to_numpy(np.int64), scores.to_numpy(float)
 
 
-def _placements(y_true: np.ndarray, *arms: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
-    """Labels as bool, and of each arm (positives, negatives): share of the repeats in which the pair is in order."""
-    arms = [np.atleast_2d(np.asarray(scores, float)) for scores in arms]
-    y_true, *_ = evaluation._check(y_true, *(score for scores in arms for score in scores))
-    return y_true, [np.mean([evaluation._placements(y_true, score) for score in scores], axis=0) for scores in arms]
-
-
-def _bootstrap(y_true: np.ndarray, placements: np.ndarray, n_resamples: int, seed: int) -> tuple[float, float]:
-    counts = evaluation._resample(y_true, n_resamples, seed)
-    positive, negative = counts[:, y_true], counts[:, ~y_true]
-    wins = np.einsum("bp,pn,bn->b", positive, placements, negative, optimize=True)
-    return evaluation._percentiles(wins / (positive.sum(1) * negative.sum(1)))
-
-
-def auc_ci(
-    y_true: np.ndarray, scores: np.ndarray, n_resamples: int = 2000, seed: int = 0
-) -> tuple[float, float, float]:
-    """Mean AUC over repeats with its 95 % percentile bootstrap interval over patients.
-
-    A resample draws patients; all repeats are evaluated on it and their AUCs averaged.
-
-    Args:
-        y_true: (N,) 0 or 1.
-        scores: (R, N) higher for 1; one row a repeat. `evaluation.auc_ci` is the case R = 1.
-        n_resamples: of the bootstrap.
-        seed: of the resampling.
+def over_repeats(predictions: pd.DataFrame) -> pd.DataFrame:
+    """AUC of every arm and backbone, mean over the repeats of its cross-validation.
 
     Returns:
-        AUC, low, high.
+        Columns arm, backbone, repeats, auc, sd (over the repeats; NaN for a single one), low, high (bootstrap),
+        delong_low, delong_high, and ensemble (AUC of each patient's mean score: the repeats' networks as one, none of
+        which has seen the patient).
+    """
+    rows = []
+    for (arm, backbone), own in predictions.groupby(["arm", "backbone"], sort=False):
+        y_true, scores = score_matrix(own)
+        auc, *bootstrap = evaluation.auc_ci(y_true, scores)
+        sd = np.std([roc_auc_score(y_true, score) for score in scores], ddof=1) if len(scores) > 1 else np.nan
+        ensemble = float(roc_auc_score(y_true, scores.mean(0)))
+        delong = evaluation.delong_ci(y_true, scores)[1:]
+        rows.append((arm, backbone, len(scores), auc, sd, *bootstrap, *delong, ensemble))
+    columns = "arm backbone repeats auc sd low high delong_low delong_high ensemble".split()
+    return pd.DataFrame(rows, columns=columns)
+
+
+def compare_pairs(predictions: pd.DataFrame, pairs: list[tuple[tuple[str, str], tuple[str, str]]]) -> pd.DataFrame:
+    """Paired comparisons of the mean AUCs of (arm, backbone); pairs of which one is missing are left out.
+
+    Args:
+        predictions: rows of predictions.csv.
+        pairs: each two times (arm, backbone).
+
+    Returns:
+        Indexed by comparison ("arm, backbone − arm, backbone"): repeats (those of both, which share their folds),
+        difference of the means, low, high (bootstrap) and delong_p.
 
     Raises:
-        ValueError: as `evaluation.auc_ci`.
+        ValueError: two arms were not scored on the same patients; others as `score_matrix`.
     """
-    y_true, (placements,) = _placements(y_true, scores)
-    return float(placements.mean()), *_bootstrap(y_true, placements, n_resamples, seed)
-
-
-def auc_difference(
-    y_true: np.ndarray, scores_a: np.ndarray, scores_b: np.ndarray, n_resamples: int = 2000, seed: int = 0
-) -> tuple[float, float, float]:
-    """Mean AUC of one arm minus that of another on the same patients, with its 95 % paired bootstrap interval.
-
-    Args:
-        y_true: (N,) 0 or 1.
-        scores_a: (R, N) of the one arm, as for `auc_ci`.
-        scores_b: (S, N) of the other; the numbers of repeats may differ.
-        n_resamples: of the bootstrap.
-        seed: of the resampling.
-
-    Returns:
-        Difference, low, high.
-    """
-    y_true, (a, b) = _placements(y_true, scores_a, scores_b)
-    return float(a.mean() - b.mean()), *_bootstrap(y_true, a - b, n_resamples, seed)
-
-
-def delong_covariance(y_true: np.ndarray, *arms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean AUCs over repeats and their covariance by DeLong's method (Biometrics 1988;44:837–845, equation 6).
-
-    A placement value, the share of the other class that a patient outranks, is averaged over the repeats first. The
-    covariance of the averages is the average of the covariances between all repeats of one arm and all of the other.
-
-    Args:
-        y_true: (N,) 0 or 1, at least two patients of each.
-        arms: K arrays (R, N), each with its own number of repeats R.
-
-    Returns:
-        AUCs (K,) and covariance (K, K).
-
-    Raises:
-        ValueError: as `evaluation.delong_ci`.
-    """
-    y_true, placements = _placements(y_true, *arms)
-    positives, negatives = int(y_true.sum()), int((~y_true).sum())
-    if min(positives, negatives) < 2:
-        raise ValueError("DeLong's variance needs at least two patients of each class")
-    by_positive = np.atleast_2d(np.cov([arm.mean(1) for arm in placements]))
-    by_negative = np.atleast_2d(np.cov([arm.mean(0) for arm in placements]))
-    return np.array([arm.mean() for arm in placements]), by_positive / positives + by_negative / negatives
-
-
-def delong_ci(y_true: np.ndarray, scores: np.ndarray) -> tuple[float, float, float]:
-    """Mean AUC over repeats with DeLong's 95 % interval: normal, cut at 0 and 1.
-
-    Arguments, returns and errors as for `auc_ci` and `delong_covariance`.
-    """
-    (auc,), ((variance,),) = delong_covariance(y_true, scores)
-    half = Z * np.sqrt(variance)
-    return float(auc), float(max(auc - half, 0)), float(min(auc + half, 1))
-
-
-def delong_difference(
-    y_true: np.ndarray, scores_a: np.ndarray, scores_b: np.ndarray
-) -> tuple[float, float, float, float]:
-    """Paired comparison of two mean AUCs by DeLong's method.
-
-    Arguments as for `auc_difference`, errors as for `delong_covariance`.
-
-    Returns:
-        Difference, low, high (95 %, normal) and the two-sided p value; p is 1 where both arms rank all patients alike.
-    """
-    (a, b), covariance = delong_covariance(y_true, scores_a, scores_b)
-    difference, variance = float(a - b), covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1]
-    if np.isclose(variance, 0, atol=1e-15):
-        return difference, difference, difference, 1.0 if np.isclose(difference, 0) else 0.0
-    error = float(np.sqrt(variance))
-    p = float(2 * stats.norm.sf(abs(difference) / error))
-    return difference, difference - Z * error, difference + Z * error, p
+    arms = {pair: own for pair, own in predictions.groupby(["arm", "backbone"])}
+    rows = {}
+    for first, second in pairs:
+        if first not in arms or second not in arms:
+            continue
+        name = f"{', '.join(first)} − {', '.join(second)}"
+        shared = set(arms[first].repeat) & set(arms[second].repeat)
+        a, b = (arms[pair][arms[pair].repeat.isin(shared)] for pair in (first, second))
+        if set(a.patient) != set(b.patient):
+            raise ValueError(f"{name}: they were not scored on the same patients")
+        (y_true, a), (_, b) = score_matrix(a), score_matrix(b)
+        p = evaluation.delong_difference(y_true, a, b)[3]
+        rows[name] = (len(shared), *evaluation.auc_difference(y_true, a, b), p)
+    columns = ["repeats", "difference", "low", "high", "delong_p"]
+    return pd.DataFrame.from_dict(rows, "index", columns=columns).rename_axis("comparison")
 
 
 def within_fold_auc(y_true: np.ndarray, score: np.ndarray, fold: np.ndarray) -> float:

@@ -30,7 +30,7 @@ def size_adjusted_auc(
 
     Args:
         y_true: (N,) 0 or 1.
-        score: (N,), or (R, N) for the mean over R repeats, resampled together as in `repeats.auc_ci`.
+        score: (N,), or (R, N) for the mean over R repeats, resampled together as in `evaluation.auc_ci`.
         area: (N,) of the tumour, any unit; volume serves as well.
         n_resamples: of the bootstrap.
         seed: of the resampling.

@@ -1,89 +1,166 @@
-"""The rules, fixed before any result, by which the course reaches its verdicts."""
+"""From results to words: the rules, fixed before any result, by which the course says what a result means.
+
+One vocabulary for every claim. *Supported*: an interval lies wholly on the claim's side. *Contradicted*: wholly on the
+other. *Undecided*: the data allow both. *Not tested*: what was done could not have decided, whatever came out. A claim
+with several parts is supported where all are, contradicted where one is.
+"""
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from . import article
 
+SUPPORTED, CONTRADICTED, UNDECIDED, NOT_TESTED = "supported", "contradicted", "undecided", "not tested"
+REPRODUCED, NOT_REPRODUCED = "reproduced", "not reproduced"
+
 MIN_REPEATS = 2
-"""Repeats of the cross-validation that a verdict needs: another shuffle may contradict a single one."""
-ONE_REPEAT = "no verdict on one repeat"
+"""Repeats of the cross-validation that a verdict needs: one is a single draw, which the next shuffle contradicts."""
+SIGNIFICANCE = 0.05
+
+Interval = tuple[float, float]
 
 
-def is_article_task(cohort: dict, label: dict) -> bool:
-    """Whether a run predicts the article's label in the article's cohort.
+class Verdict(NamedTuple):
+    """A word of the vocabulary, and why: a clause without a capital letter or a full stop."""
+
+    word: str
+    why: str
+
+
+SINGLE_REPEAT = Verdict(NOT_TESTED, "a single repeat is one draw, which the next shuffle may contradict")
+
+
+def published_task(cohort: Mapping, label: Mapping) -> bool:
+    """Whether a run asks the article's question about the article's cohort.
 
     Args:
         cohort: section `cohort` of results.json.
         label: its section `patches`.
     """
-    same_cohort = cohort["status"] in ("complete", "partial") and not cohort["problems"]
-    return same_cohort and (label["column"], label["positive"]) == ("COCCluster", 2)
+    published = cohort["status"] in ("complete", "partial") and not cohort["problems"]
+    return published and (label["column"], label["positive"]) == ("COCCluster", 2)
 
 
-def reproduced(auc: float) -> bool:
-    """Whether the glioblastoma arm's mean AUC is at most `article.MARGIN` from the published one."""
-    # Rounded, because 0.78 - 0.73 is a little more than 0.05 in floating point.
-    return bool(round(abs(auc - article.AUC["gbm"][0]), 9) <= article.MARGIN)
+def reproduction(auc: float, low: float, high: float, repeats: int, published: bool) -> Verdict:
+    """Whether the glioblastoma arm reproduces the article's AUC: within `article.MARGIN` of it, bounds included.
 
-
-def reproduction(auc: float, repeats: int, article_task: bool) -> tuple[bool | None, str]:
-    """The verdict on the article's AUC, and in words; `None` without one.
+    The reason adds whether each value lies in the other's 95 % interval, which is another question: the margin was
+    fixed beforehand, the intervals are as wide as the patients are few.
 
     Args:
-        auc: mean of the glioblastoma arm's AUC over the repeats.
+        auc: mean of the arm's AUC over the repeats.
+        low: lower end of its interval.
+        high: upper end.
         repeats: how many there are.
-        article_task: `is_article_task` of the run.
+        published: `published_task` of the run.
+
+    Returns:
+        reproduced, not reproduced, or not tested.
     """
-    if not article_task:
-        return None, "no verdict, this is not the published cohort and label"
+    if not published:
+        return Verdict(NOT_TESTED, "this is not the published cohort and label")
     if repeats < MIN_REPEATS:
-        return None, ONE_REPEAT
-    return reproduced(auc), "reproduced" if reproduced(auc) else "not reproduced"
+        return SINGLE_REPEAT
+    theirs, their_low, their_high = article.AUC["gbm"]
+    # Rounded, because 0.78 - 0.73 is a little more than 0.05 in floating point.
+    distance = round(abs(auc - theirs), 9)
+    word = REPRODUCED if distance <= article.MARGIN else NOT_REPRODUCED
+    within = f"{distance:.3f} from the article's {theirs:.3f}, where at most {article.MARGIN} was to be reproduced"
+    return Verdict(word, f"{within}; {_mutual(their_low <= auc <= their_high, low <= theirs <= high)}")
 
 
-def better(low: float, high: float, repeats: int) -> str:
-    """The claim that one arm has the greater AUC, in words.
+def _mutual(ours_in_theirs: bool, theirs_in_ours: bool) -> str:
+    if ours_in_theirs and theirs_in_ours:
+        return "each value lies within the other's interval"
+    if ours_in_theirs:
+        return "ours lies within the article's interval, the article's outside ours"
+    if theirs_in_ours:
+        return "the article's lies within our interval, ours outside the article's"
+    return "neither value lies within the other's interval"
+
+
+def _sign(low: float, high: float, null: float = 0) -> str:
+    """Of the claim that a number exceeds `null`, by its interval; one that touches it decides nothing."""
+    return SUPPORTED if low > null else CONTRADICTED if high < null else UNDECIDED
+
+
+def _all(words: list[str]) -> str:
+    """Of a claim from its parts."""
+    return next((word for word in (CONTRADICTED, UNDECIDED) if word in words), SUPPORTED)
+
+
+def higher_auc(low: float, high: float, repeats: int, same_images: bool = True) -> Verdict:
+    """The claim that one arm or model has the higher AUC than another.
 
     Args:
-        low: lower end of the interval of its AUC minus that of the other arm.
+        low: lower end of the interval of its AUC minus the other's on the same patients.
         high: upper end.
-        repeats: of the cross-validation.
-
-    Example:
-        >>> better(0.02, 0.11, repeats=5), better(-0.03, 0.11, repeats=5)
-        ('supported', 'not decided')
+        repeats: of the cross-validation, the fewer of the two.
+        same_images: whether both see the same sequences; a difference could come from them as well as from the model.
     """
+    if not same_images:
+        return Verdict(NOT_TESTED, "the two see different sequences")
     if repeats < MIN_REPEATS:
-        return ONE_REPEAT
-    return "supported" if low > 0 else "contradicted" if high < 0 else "not decided"
+        return SINGLE_REPEAT
+    word = _sign(low, high)
+    reason = {
+        SUPPORTED: "the interval of the difference lies above zero",
+        CONTRADICTED: "the interval of the difference lies below zero",
+        UNDECIDED: f"the interval of the difference, {low:+.3f} to {high:+.3f}, includes zero",
+    }
+    return Verdict(word, reason[word])
 
 
-def beats_baseline(low: float, high: float, repeats: int) -> str:
-    """Whether a network ranks the patients better than the baseline, the trees, in words.
+def more_than_chance(p: float, smallest_p: float) -> Verdict:
+    """The claim that labels can be predicted at all, by permutation; a one-sided test cannot contradict it.
 
     Args:
-        low: lower end of the interval of the AUC of the trees minus that of the network.
-        high: upper end.
-        repeats: of the cross-validation.
+        p: of the permutation test.
+        smallest_p: that so many permutations can give (`evaluation.smallest_p`).
     """
-    if repeats < MIN_REPEATS:
-        return ONE_REPEAT
-    if low > 0:
-        return "no, the trees rank the patients better"
-    if high < 0:
-        return "yes, it ranks the patients better than the trees"
-    return "not decided"
+    if smallest_p >= SIGNIFICANCE:
+        return Verdict(NOT_TESTED, f"so few permutations cannot give less than p = {smallest_p:.2g}")
+    if p < SIGNIFICANCE:
+        return Verdict(SUPPORTED, f"p = {p:.2g} is less than {SIGNIFICANCE}")
+    return Verdict(UNDECIDED, f"p = {p:.2g} is not less than {SIGNIFICANCE}")
 
 
-def at_the_margin(trained: Mapping[str, float], learnt: Mapping[str, float]) -> str:
-    """The article's claim on heatmaps, in words: it holds if the trained networks show it and exceed untrained ones.
+def at_the_margin(trained: Interval, beyond: Mapping[str, Interval]) -> Verdict:
+    """The article's claims on heatmaps: trained networks show it, and more so than each control.
 
     Args:
-        trained: `heatmaps.summarise` of the trained networks.
-        learnt: the same of the patients' differences, trained minus untrained.
+        trained: interval of the measure in the trained networks.
+        beyond: control ("random weights", "permuted labels") -> interval of the patients' differences, trained minus
+            control. Without any the claim is not tested: what untrained networks do as well was not learnt.
     """
-    if trained["low"] <= 0:
-        return "contradicted" if trained["high"] < 0 else "not supported"
-    if learnt["low"] > 0:
-        return "supported"
-    return f"shown, but {'less' if learnt['high'] < 0 else 'not more'} than by untrained networks"
+    if not beyond:
+        return Verdict(NOT_TESTED, "there is no control")
+    words = [_sign(*trained), *(_sign(*interval) for interval in beyond.values())]
+    reasons = {
+        SUPPORTED: ("trained networks show it", "more than {}"),
+        CONTRADICTED: ("trained networks show the opposite", "less than {}"),
+        UNDECIDED: ("trained networks do not clearly show it", "not clearly more than {}"),
+    }
+    controls = zip(words[1:], beyond, strict=True)
+    parts = [reasons[words[0]][0], *(reasons[word][1].format(name) for word, name in controls)]
+    return Verdict(_all(words), ", ".join(parts))
+
+
+def shorter_survival(crude: Interval, adjusted: Interval, proportional_p: float) -> Verdict:
+    """The claim that the cluster's patients live shorter, by hazard ratios against the others.
+
+    Args:
+        crude: interval of the hazard ratio (`hazards.hazard_ratio`).
+        adjusted: the same, adjusted for age and grade.
+        proportional_p: of the test that the crude ratio is the same at all times.
+    """
+    words = [_sign(*interval, null=1) for interval in (crude, adjusted)]
+    reason = {
+        SUPPORTED: "above one",
+        CONTRADICTED: "below one",
+        UNDECIDED: "on both sides of one",
+    }
+    why = f"the ratio's interval lies {reason[words[0]]}, adjusted {reason[words[1]]}"
+    if proportional_p < SIGNIFICANCE:
+        why += f"; the ratio changes with time (p = {proportional_p:.2g}) and is an average over the follow-up"
+    return Verdict(_all(words), why)

@@ -8,7 +8,7 @@ import pytest
 from matplotlib.colors import to_rgba
 from sklearn.metrics import roc_curve
 
-from radiogen_utils import article, evaluation, figures
+from radiogen_utils import article, evaluation, figures, repeats
 
 
 @pytest.fixture(autouse=True)
@@ -44,7 +44,7 @@ MAIN = ("gbm", "compact")
 
 @pytest.fixture
 def panels(predictions):
-    figure = figures.figure2(predictions, evaluation.auc_table(predictions), MAIN)
+    figure = figures.figure2(predictions, evaluation.auc_table(predictions), repeats.over_repeats(predictions), MAIN)
     return figure.axes
 
 
@@ -93,7 +93,7 @@ def test_the_band_of_figure_2_is_of_the_main_curve(predictions, panels):
 def test_the_areas_of_figure_2_are_the_paper_s_and_the_means_over_the_repeats(predictions, panels):
     expected = [article.AUC[start] for start in ("gbm", "scratch", "natural")]
     table = evaluation.auc_table(predictions)
-    means = table.groupby(["arm", "backbone"], sort=False)[["auc", "low", "high"]].mean()
+    means = repeats.over_repeats(predictions)[["auc", "low", "high"]]
     names = ["paper, glioblastoma MRI", "paper, from scratch", "paper, natural images"]
     names += ["compact, FLAIR, glioblastoma MRI", "compact, FLAIR, from scratch"]
     names += ["efficientnet_lite0, FLAIR, glioblastoma MRI", "compact, post-contrast, glioblastoma MRI"]

@@ -98,6 +98,27 @@ def test_damage_in_a_zip_is_told_by_its_cause(folder, tmp_path):
         pretraining.open_slices(path)
 
 
+def test_labels_are_halved_by_majority():
+    """As the images' means, by blocks of 2×2: half a pixel off otherwise. Ties: the smaller label."""
+    blocks = {(1, 1, 1, 0): 1, (0, 3, 3, 3): 3, (0, 0, 1, 1): 0, (3, 2, 3, 2): 2, (0, 1, 2, 3): 0, (2, 1, 0, 2): 2}
+    label = np.hstack([np.reshape(block, (2, 2)) for block in blocks]).astype(np.uint8)
+    label = np.vstack([label, np.rot90(label, 2)])
+    answers = [*blocks.values()]
+    assert pretraining._majority(label).tolist() == [answers, answers[::-1]]
+    image = np.arange(24.0).reshape(4, 6)
+    assert pretraining._blocks(image).mean(-1)[1, 2] == image[2:, 4:].mean()
+
+
+def test_an_unknown_label_is_found_where_the_majority_would_hide_it(tmp_path):
+    label = np.zeros((240, 240, 60), np.uint8)
+    label[100, 100, 46] = 7
+    for part, array in (("imagesTr", np.ones((240, 240, 60, 4), np.uint8)), ("labelsTr", label)):
+        (tmp_path / part).mkdir()
+        nibabel.save(nibabel.Nifti1Image(array, np.eye(4)), tmp_path / part / "BRATS_007.nii.gz")
+    with pytest.raises(CohortError, match="holds label 7"):
+        pretraining.open_slices(tmp_path)
+
+
 def test_decathlon_folder(tmp_path):
     root = tmp_path / "Task01_BrainTumour"
     volume = np.full((240, 240, 155, 4), 300, np.int16)  # reading another channel finds no background

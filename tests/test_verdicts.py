@@ -1,57 +1,21 @@
-"""`verdicts`: what happens just at each bound, and that the committed verdicts follow from the committed numbers."""
-
-import json
+"""`verdicts`: every word of every claim, and what happens just at each bound."""
 
 import numpy as np
 import pytest
 
 from radiogen_utils import article, evaluation, verdicts
-from radiogen_utils.support import project_root
+from radiogen_utils.verdicts import CONTRADICTED, NOT_TESTED, SUPPORTED, UNDECIDED
 
 
-@pytest.fixture(scope="module")
-def committed():
-    return json.loads((project_root() / "figures" / "results.json").read_text())
-
-
-@pytest.mark.parametrize(
-    "auc, expected",
-    [(0.730, True), (0.780, True), (0.680, True), (0.7801, False), (0.6799, False), (0.5, False), (1.0, False)],
-)
-def test_reproduced_is_within_0_05_of_0_730_both_included(auc, expected):
-    assert verdicts.reproduced(auc) is expected and verdicts.reproduced(np.float64(auc)) is expected
-
-
-@pytest.mark.parametrize(
-    "auc, repeats, article_task, answer",
-    [
-        (0.78, 2, True, (True, "reproduced")),
-        (0.79, 5, True, (False, "not reproduced")),
-        (0.73, 1, True, (None, "no verdict on one repeat")),
-        (0.73, 5, False, (None, "no verdict, this is not the published cohort and label")),
-    ],
-)
-def test_the_verdict_needs_repeats_and_the_article_s_task(auc, repeats, article_task, answer):
-    assert verdicts.reproduction(auc, repeats, article_task) == answer
-
-
-@pytest.mark.parametrize(
-    "low, high, repeats, answer",
-    [
-        (0.01, 0.1, 2, "supported"),
-        (0.0, 0.1, 2, "not decided"),
-        (-0.1, 0.0, 2, "not decided"),
-        (-0.1, -0.01, 2, "contradicted"),
-        (0.01, 0.1, 1, "no verdict on one repeat"),
-    ],
-)
-def test_one_arm_is_better_where_the_interval_says_so_and_not_on_one_repeat(low, high, repeats, answer):
-    assert verdicts.better(low, high, repeats) == answer
+def test_one_vocabulary():
+    words = (SUPPORTED, CONTRADICTED, UNDECIDED, NOT_TESTED)
+    assert words == ("supported", "contradicted", "undecided", "not tested")
+    assert (verdicts.REPRODUCED, verdicts.NOT_REPRODUCED) == ("reproduced", "not reproduced")
 
 
 def test_the_protocol_s_numbers():
-    """They were fixed before any result; changing them changes the question."""
-    assert article.MARGIN == 0.05
+    """They were fixed before any result; whoever changes them changes the question."""
+    assert (article.MARGIN, verdicts.SIGNIFICANCE, verdicts.MIN_REPEATS) == (0.05, 0.05, 2)
     assert article.AUC == {
         "gbm": (0.730, 0.605, 0.844),
         "scratch": (0.680, 0.538, 0.811),
@@ -75,64 +39,148 @@ COHORT, LABEL = {"status": "complete", "problems": 0}, {"column": "COCCluster", 
         ({}, {"column": "RPPACluster"}, False),
     ],
 )
-def test_only_the_published_cohort_and_label_get_a_verdict(cohort, label, expected):
-    assert verdicts.is_article_task(COHORT | cohort, LABEL | label) is expected
+def test_only_the_published_cohort_and_label_are_the_published_task(cohort, label, expected):
+    assert verdicts.published_task(COHORT | cohort, LABEL | label) is expected
 
 
 @pytest.mark.parametrize(
-    "low, high, answer",
-    [(0.01, 0.2, "no, the trees"), (-0.2, -0.01, "yes, it"), (-0.1, 0.1, "not"), (0, 0.1, "not"), (-0.1, 0, "not")],
+    "auc, word",
+    [
+        (0.730, "reproduced"),
+        (0.780, "reproduced"),
+        (0.680, "reproduced"),
+        (0.7801, "not reproduced"),
+        (0.6799, "not reproduced"),
+        (0.5, "not reproduced"),
+        (1.0, "not reproduced"),
+    ],
 )
-def test_an_interval_that_touches_0_decides_nothing_about_the_baseline(low, high, answer):
-    assert verdicts.beats_baseline(low, high, 1) == "no verdict on one repeat"
-    assert verdicts.beats_baseline(low, high, 2).startswith(answer)
+def test_reproduced_is_within_0_05_of_0_730_both_included(auc, word):
+    for number in (auc, np.float64(auc)):
+        assert verdicts.reproduction(number, 0.4, 1, 2, True).word == word
+
+
+@pytest.mark.parametrize(
+    "auc, low, high, why",
+    [
+        (0.664, 0.567, 0.756, "each value lies within the other's interval"),
+        (0.605, 0.5, 0.73, "each value lies within the other's interval"),  # bounds included
+        (0.844, 0.73, 0.9, "each value lies within the other's interval"),
+        (0.664, 0.6, 0.729, "ours lies within the article's interval, the article's outside ours"),
+        (0.604, 0.4, 0.73, "the article's lies within our interval, ours outside the article's"),
+        (0.845, 0.731, 0.9, "neither value lies within the other's interval"),
+    ],
+)
+def test_the_intervals_are_another_question_than_the_margin(auc, low, high, why):
+    verdict = verdicts.reproduction(auc, low, high, 5, True)
+    assert verdict.why.endswith(f"; {why}") and f"{abs(auc - 0.73):.3f} from the article's 0.730" in verdict.why
+
+
+def test_reproduction_needs_repeats_and_the_published_question():
+    assert verdicts.reproduction(0.73, 0.6, 0.8, 1, True) == verdicts.SINGLE_REPEAT
+    other = verdicts.reproduction(0.73, 0.6, 0.8, 5, False)
+    assert other == (NOT_TESTED, "this is not the published cohort and label")
+
+
+@pytest.mark.parametrize(
+    "low, high, word",
+    [
+        (1e-9, 0.1, SUPPORTED),
+        (0.0, 0.1, UNDECIDED),
+        (-0.053, 0.052, UNDECIDED),
+        (-0.1, 0.0, UNDECIDED),
+        (-0.1, -1e-9, CONTRADICTED),
+    ],
+)
+def test_a_higher_auc_by_the_interval_of_the_difference(low, high, word):
+    verdict = verdicts.higher_auc(low, high, 2)
+    assert verdict.word == word and verdict.why.startswith("the interval of the difference")
+    assert verdicts.higher_auc(low, high, 1) == verdicts.SINGLE_REPEAT
+    assert verdicts.SINGLE_REPEAT.word == NOT_TESTED
+    assert verdicts.higher_auc(low, high, 5, same_images=False) == (NOT_TESTED, "the two see different sequences")
+
+
+def test_the_reason_names_the_side():
+    assert "above zero" in verdicts.higher_auc(0.1, 0.2, 5).why
+    assert "below zero" in verdicts.higher_auc(-0.2, -0.1, 5).why
+    assert "-0.053 to +0.052, includes zero" in verdicts.higher_auc(-0.053, 0.052, 5).why
+
+
+@pytest.mark.parametrize(
+    "p, smallest, word",
+    [
+        (0.0499, 0.005, SUPPORTED),
+        (0.05, 0.005, UNDECIDED),
+        (0.9, 0.005, UNDECIDED),
+        (0.05, 0.05, NOT_TESTED),  # 19 permutations
+        (0.9, 0.1, NOT_TESTED),
+        (0.0477, 0.0477, SUPPORTED),  # 20 permutations
+    ],
+)
+def test_more_than_chance_only_where_so_many_permutations_could_show_it(p, smallest, word):
+    assert verdicts.more_than_chance(p, smallest).word == word
+
+
+def test_19_permutations_cannot_show_anything_and_199_can():
+    few, many = (evaluation.smallest_p(np.zeros(n)) for n in (19, 199))
+    assert verdicts.more_than_chance(few, few).word == NOT_TESTED
+    assert verdicts.more_than_chance(many, many).word == SUPPORTED
 
 
 ABOVE, BELOW, AROUND = (0.1, 0.3), (-0.3, -0.1), (-0.1, 0.1)
 
 
 @pytest.mark.parametrize(
-    "trained, learnt, answer",
+    "trained, control, word, why",
     [
-        (ABOVE, ABOVE, "supported"),
-        (ABOVE, AROUND, "shown, but not more than by untrained networks"),
-        (ABOVE, (0, 0.2), "shown, but not more than by untrained networks"),
-        (ABOVE, (-0.2, 0), "shown, but not more than by untrained networks"),
-        (ABOVE, BELOW, "shown, but less than by untrained networks"),
-        (AROUND, ABOVE, "not supported"),
-        ((0, 0.2), ABOVE, "not supported"),
-        ((-0.2, 0), ABOVE, "not supported"),
-        (BELOW, ABOVE, "contradicted"),
+        (ABOVE, ABOVE, SUPPORTED, "trained networks show it, more than random weights"),
+        (ABOVE, AROUND, UNDECIDED, "trained networks show it, not clearly more than random weights"),
+        (ABOVE, (0, 0.2), UNDECIDED, "trained networks show it, not clearly more than random weights"),
+        (ABOVE, (-0.2, 0), UNDECIDED, "trained networks show it, not clearly more than random weights"),
+        (ABOVE, BELOW, CONTRADICTED, "trained networks show it, less than random weights"),
+        (AROUND, ABOVE, UNDECIDED, "trained networks do not clearly show it, more than random weights"),
+        ((0, 0.2), ABOVE, UNDECIDED, "trained networks do not clearly show it, more than random weights"),
+        ((-0.2, 0), ABOVE, UNDECIDED, "trained networks do not clearly show it, more than random weights"),
+        (BELOW, ABOVE, CONTRADICTED, "trained networks show the opposite, more than random weights"),
     ],
 )
-def test_the_claim_on_the_margin_needs_trained_networks_to_show_it_and_to_exceed_untrained_ones(
-    trained, learnt, answer
+def test_the_claim_on_the_margin_needs_trained_networks_to_show_it_and_to_exceed_the_control(
+    trained, control, word, why
 ):
-    assert (
-        verdicts.at_the_margin(*(dict(zip(("low", "high"), interval, strict=True)) for interval in (trained, learnt)))
-        == answer
+    assert verdicts.at_the_margin(trained, {"random weights": control}) == (word, why)
+
+
+@pytest.mark.parametrize(
+    "second, word", [(ABOVE, SUPPORTED), (AROUND, UNDECIDED), (BELOW, CONTRADICTED)], ids=["above", "around", "below"]
+)
+def test_every_control_counts_and_one_is_needed(second, word):
+    for pair in ((ABOVE, second), (second, ABOVE)):
+        verdict = verdicts.at_the_margin(ABOVE, dict(zip(("random weights", "permuted labels"), pair, strict=True)))
+        assert verdict.word == word and verdict.why.index("random") < verdict.why.index("permuted")
+    assert verdicts.at_the_margin(ABOVE, {}) == (NOT_TESTED, "there is no control")
+
+
+@pytest.mark.parametrize(
+    "crude, adjusted, word",
+    [
+        ((2.1, 9.0), (1.1, 6.7), SUPPORTED),
+        ((2.1, 9.0), (1.0, 6.7), UNDECIDED),
+        ((1.0, 9.0), (1.1, 6.7), UNDECIDED),
+        ((2.1, 9.0), (0.5, 1.0), UNDECIDED),
+        ((2.1, 9.0), (0.5, 0.99), CONTRADICTED),
+        ((0.2, 0.9), (0.5, 1.5), CONTRADICTED),
+    ],
+)
+def test_shorter_survival_holds_with_and_without_age_and_grade(crude, adjusted, word):
+    assert verdicts.shorter_survival(crude, adjusted, 0.5).word == word
+
+
+def test_a_ratio_that_changes_with_time_is_said_to():
+    found = [verdicts.shorter_survival((2.1, 9.0), (1.1, 6.7), p) for p in (0.022, 0.05)]
+    assert found[0].word == found[1].word == SUPPORTED
+    assert found[0].why == (
+        "the ratio's interval lies above one, adjusted above one; the ratio changes with time (p = 0.022) and is an "
+        "average over the follow-up"
     )
-
-
-def test_the_committed_verdicts_follow_from_the_committed_numbers(committed):
-    roc, heatmaps = committed["roc"], committed["heatmaps"]
-    assert verdicts.is_article_task(committed["cohort"], committed["patches"])
-    ours = next(row["auc"] for row in roc["summary"] if [row["arm"], row["backbone"]] == roc["main"])
-    assert roc["reproduced"] is verdicts.reproduced(ours)
-    assert roc["difference_from_paper"] == pytest.approx(ours - article.AUC["gbm"][0])
-    assert {arm: tuple(values) for arm, values in roc["article"].items()} == article.AUC
-    against = {row["comparison"]: (row["low"], row["high"], row["repeats"]) for row in roc["comparisons"]}
-    found = {}
-    for comparison, interval in against.items():
-        first, second = (part.rsplit(", ", 1) for part in comparison.split(" − "))
-        initialisation, sequences = evaluation.split_arm(second[0])
-        if first == ["image features", "trees"] and (initialisation, second[1]) == ("gbm", "compact"):
-            found[sequences] = verdicts.beats_baseline(*interval)
-    assert roc["beats_baseline"] == found and len(found) == 3
-    summaries = {(row["question"], row["method"], row["network"]): row for row in heatmaps["summaries"]}
-    for question, by_method in heatmaps["verdicts"].items():
-        for method, answer in by_method.items():
-            rows = (summaries[question, method, network] for network in ("trained", "trained − random"))
-            assert answer == verdicts.at_the_margin(*rows)
-    for row in roc["permutations"]:
-        assert row["smallest_p"] == evaluation.smallest_p(np.zeros(int(row["permutations"])))
+    assert found[1].why == "the ratio's interval lies above one, adjusted above one"
+    assert "below one, adjusted on both sides" in verdicts.shorter_survival((0.2, 0.9), (0.5, 1.5), 0.5).why

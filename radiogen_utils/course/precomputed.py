@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from .. import cross_validation
 from ..models import WEIGHTS
 from ..patches import Patches
 from ..support import project_root
@@ -27,11 +28,25 @@ NOT_COMPARED = (*AT_LEAST, "networks", "phantom_patients", "phantom_cases")
 
 @dataclass(frozen=True)
 class Precomputed:
-    """Scores as of `cross_validation.cross_validate`, AUCs under permuted labels, and the commit that computed them."""
+    """What a run that trained has left.
+
+    Attributes:
+        predictions: scores, as of `cross_validation.cross_validate`.
+        permutations: AUCs under permuted labels.
+        commit: that computed them.
+        code: `cross_validation.SOURCE` then; `None` in results that do not tell.
+    """
 
     predictions: pd.DataFrame
     permutations: pd.DataFrame
     commit: str
+    code: str | None
+
+    @property
+    def origin(self) -> str:
+        """Where the scores come from, in words; code is not a condition, or every comment would cost hours."""
+        text = f"read: the scores of commit {self.commit}"
+        return text if self.code in (None, cross_validation.SOURCE) else text + ", made by other code than today's"
 
 
 def matching(profile: Profile, data: Patches, pretraining: dict, folder: Path = FOLDER) -> Precomputed | None:
@@ -59,7 +74,9 @@ def matching(profile: Profile, data: Patches, pretraining: dict, folder: Path = 
         tables = [pd.read_csv(folder / f"{name}.csv") for name in ("predictions", "permutations")]
     except (OSError, KeyError):
         return None  # nothing there, or of an earlier version of the course
-    return Precomputed(*tables, results["run"]["commit"]) if matches else None
+    if not matches:
+        return None
+    return Precomputed(*tables, results["run"]["commit"], results["training"].get("code"))
 
 
 def _repeats(settings: dict) -> dict[tuple[str, str], int]:

@@ -59,10 +59,15 @@ def publish(out: RunFolder, complete: bool) -> None:
         WEIGHTS.mkdir(exist_ok=True)
         for name in ("compact_gbm.safetensors", "compact_gbm.json"):
             shutil.copy(out.folder / name, WEIGHTS)
+    write_readme(results)
+    print(f"replaced: {target} and the table of README.md")
+
+
+def write_readme(results: dict) -> None:
+    """Put the table of these results, contents of results.json, into README.md."""
     readme = project_root() / "README.md"
     before, _, rest = readme.read_text(encoding="utf-8").partition(RESULTS_MARK[0])
     after = rest.partition(RESULTS_MARK[1])[2]
     readme.write_text(
         f"{before}{RESULTS_MARK[0]}\n{report.results_table(results)}{RESULTS_MARK[1]}{after}", encoding="utf-8"
     )
-    print(f"replaced: {target} and the table of README.md")

@@ -15,7 +15,7 @@ from ..data.verification import Verification
 from ..patches import Patches
 from ..pretraining import find_slices
 from ..support import CourseError, project_root, write_atomically
-from ..verdicts import is_article_task
+from ..verdicts import published_task
 from .settings import PROFILES, QUICK, Profile
 
 
@@ -219,7 +219,7 @@ class RunFolder:
     def article_task(self) -> bool:
         """Whether this run predicts the article's label in the article's cohort."""
         results = self.results()
-        return is_article_task(results["cohort"], results["patches"])
+        return published_task(results["cohort"], results["patches"])
 
     def record(self, section: str, values: dict) -> None:
         """Replace one section of results.json.

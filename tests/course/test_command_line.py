@@ -10,7 +10,7 @@ import nbformat
 import pandas as pd
 import pytest
 
-from radiogen_utils import evaluation
+from radiogen_utils import evaluation, repeats
 from radiogen_utils.course import command_line, publishing, report, runner
 from radiogen_utils.course.run_folder import MissingStep, RunFolder
 from radiogen_utils.support import project_root
@@ -296,7 +296,7 @@ def test_readme_and_precomputed_results_agree_with_the_predictions():
             row["observed"], permuted
         ) == pytest.approx(row["p"])
     frozen = predictions[predictions.arm.str.startswith(evaluation.FROZEN)]
-    summary = evaluation.over_repeats(frozen).set_index(["arm", "backbone"]).auc
+    summary = repeats.over_repeats(frozen).set_index(["arm", "backbone"]).auc
     assert len(summary) == len(results["roc"]["frozen"])
     for row in results["roc"]["frozen"]:
         assert summary[row["arm"], row["backbone"]] == pytest.approx(row["auc"])

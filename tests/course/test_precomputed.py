@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from radiogen_utils import evaluation, patches
+from radiogen_utils import cross_validation, evaluation, patches
 from radiogen_utils.course import precomputed
 from radiogen_utils.course.settings import PROFILES, Experiment
 from radiogen_utils.cross_validation import PREDICTION_COLUMNS
@@ -60,6 +60,16 @@ def test_the_same_settings_get_everything(data, folder):
     found = precomputed.matching(PAPER, data, PRETRAINING, folder)
     pd.testing.assert_frame_equal(found.predictions, pd.read_csv(folder / "predictions.csv"))
     assert len(found.permutations) == 2 * PAPER.permutations + PAPER.network_permutations and found.commit == "abc"
+
+
+def test_scores_of_other_code_are_said_to_be_and_those_that_do_not_tell_are_read(data, folder):
+    results = json.loads((folder / "results.json").read_text())
+    for code, said in (({}, False), ({"code": "other"}, True), ({"code": cross_validation.SOURCE}, False)):
+        changed = results | {"training": results["training"] | code}
+        (folder / "results.json").write_text(json.dumps(changed))
+        found = precomputed.matching(PAPER, data, PRETRAINING, folder)
+        assert found.origin.startswith("read: the scores of commit abc")
+        assert found.origin.endswith("made by other code than today's") == said and "\n" not in found.origin
 
 
 def test_asking_for_less_gives_all_repeats_too(data, folder):
