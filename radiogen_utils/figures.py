@@ -20,7 +20,7 @@ SYNTHETIC = "SYNTHETIC PHANTOM: no patient data"
 NAMES = {"scratch": "from scratch", "natural": "natural images", "gbm": "glioblastoma MRI"}
 """Initialisations as the figures call them."""
 COLOURS = dict(zip(NAMES, sns.color_palette("colorblind", 3), strict=True))
-INPUTS = {"pre-contrast+FLAIR+post-contrast": "three sequences"}
+INPUTS = {"pre-contrast+FLAIR+post-contrast": "three sequences", "all": "three sequences"}
 """Sequences as the figures call them, where the name differs."""
 CONTOUR = "#00d0ff"  # no colour of the heatmaps
 

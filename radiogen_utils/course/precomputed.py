@@ -84,6 +84,11 @@ def _repeats(settings: dict) -> dict[tuple[str, str], int]:
     return {(row["backbone"], "+".join(row["sequences"])): row["repeats"] for row in settings["networks"]}
 
 
+def second_study() -> pd.DataFrame:
+    """Scores of the second study's linear probes on the published cohort; rows as of `transfer.probe`."""
+    return pd.read_csv(FOLDER / "second_study.csv", keep_default_na=False)
+
+
 def copy_weights(folder: Path) -> dict:
     """Copy the glioblastoma weights that come with the course into a run folder; returns the record of their training.
 
