@@ -10,6 +10,7 @@ numbers before are read from the commit that published them. Nothing is trained;
 
 import argparse
 import json
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -27,6 +28,8 @@ from radiogen_utils.support import fingerprint, project_root
 PUBLISHED = "cbf875991232e35cfe5e6395d699cbaee9b3ed51"
 """Commit whose figures/results.json was reviewed."""
 SECTIONS = ("cohort", "roc", "heatmaps", "clusterings")
+FIGURES = ("figure2.png", "clusterings.png")
+"""Those that show intervals over repeats."""
 NETWORK = "gbm, compact − scratch, compact"
 OTHER_NETWORK = "gbm, efficientnet_lite0 − scratch, efficientnet_lite0"
 
@@ -121,6 +124,8 @@ def main() -> None:
         "size": beyond_size(data, pd.read_csv(precomputed.FOLDER / "predictions.csv")),
     }
     file.write_text(json.dumps(results, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    for name in FIGURES:
+        shutil.copy(run / "figures" / name, precomputed.FOLDER)
     publishing.write_report(precomputed.FOLDER)
     publishing.write_readme(results)
 
