@@ -362,8 +362,8 @@ def _models(results: dict):
     yield "## Linear probes of the initialisations\n"
     yield (
         "Frozen: the network keeps its initial weights, and a logistic model reads the features before its last "
-        "layer. From scratch: random weights, other ones in each repeat, with the normalisation statistics 0 and 1 that "
-        "they are created with, which makes them a weak control.\n"
+        "layer. From scratch: random weights, other ones in each repeat, with the normalisation statistics 0 and 1 "
+        "that they are created with, which makes them a weak control.\n"
     )
     yield table(roc["frozen"], _MODELS)
     yield table(roc["frozen_comparisons"], _COMPARISONS)
