@@ -88,7 +88,7 @@ def _bootstrap(y_true: np.ndarray, placements: np.ndarray, n_resamples: int, see
     return _percentiles(wins / (positive.sum(1) * negative.sum(1)))
 
 
-def auc_ci(y_true: ArrayLike, scores: ArrayLike, n_resamples: int = 2000, seed: int = 0) -> tuple[float, float, float]:
+def auc_ci(y_true: ArrayLike, y_score: ArrayLike, n_resamples: int = 2000, seed: int = 0) -> tuple[float, float, float]:
     """AUC, or its mean over repeats, with its 95 % percentile bootstrap interval over patients.
 
     The semantics are those of the article's author (mateuszbuda/ml-stat-util): patients are resampled with
@@ -96,7 +96,7 @@ def auc_ci(y_true: ArrayLike, scores: ArrayLike, n_resamples: int = 2000, seed: 
 
     Args:
         y_true: (N,) 0 or 1.
-        scores: (N,), or (R, N), one row a repeat; higher for 1.
+        y_score: (N,), or (R, N), one row a repeat; higher for 1.
         n_resamples: resamples of the patients.
         seed: of the resampling.
 
@@ -111,26 +111,26 @@ def auc_ci(y_true: ArrayLike, scores: ArrayLike, n_resamples: int = 2000, seed: 
         >>> round(auc, 3), low < auc < high
         (0.778, True)
     """
-    y_true, (placements,) = _placements(y_true, scores)
+    y_true, (placements,) = _placements(y_true, y_score)
     return float(placements.mean()), *_bootstrap(y_true, placements, n_resamples, seed)
 
 
 def auc_difference(
-    y_true: ArrayLike, scores_a: ArrayLike, scores_b: ArrayLike, n_resamples: int = 2000, seed: int = 0
+    y_true: ArrayLike, score_a: ArrayLike, score_b: ArrayLike, n_resamples: int = 2000, seed: int = 0
 ) -> tuple[float, float, float]:
     """AUC of one arm minus that of another on the same patients, with its 95 % paired bootstrap interval.
 
     Args:
         y_true: (N,) 0 or 1.
-        scores_a: (N,), or (R, N) for the mean over repeats.
-        scores_b: likewise; the number of repeats may be another.
+        score_a: (N,), or (R, N) for the mean over repeats.
+        score_b: likewise; the number of repeats may be another.
         n_resamples: resamples of the patients, applied to both arms and all repeats.
         seed: of the resampling.
 
     Returns:
         Difference, low, high. Errors as for `auc_ci`.
     """
-    y_true, (a, b) = _placements(y_true, scores_a, scores_b)
+    y_true, (a, b) = _placements(y_true, score_a, score_b)
     return float(a.mean() - b.mean()), *_bootstrap(y_true, a - b, n_resamples, seed)
 
 
@@ -160,7 +160,7 @@ def delong_covariance(y_true: ArrayLike, *arms: ArrayLike) -> tuple[np.ndarray, 
     return np.array([arm.mean() for arm in placements]), by_positive / positives + by_negative / negatives
 
 
-def delong_ci(y_true: ArrayLike, scores: ArrayLike) -> tuple[float, float, float]:
+def delong_ci(y_true: ArrayLike, y_score: ArrayLike) -> tuple[float, float, float]:
     """AUC, or its mean over repeats, with DeLong's 95 % interval: normal, cut at 0 and 1.
 
     Arguments, returns and errors as for `auc_ci` and `delong_covariance`.
@@ -169,12 +169,12 @@ def delong_ci(y_true: ArrayLike, scores: ArrayLike) -> tuple[float, float, float
         >>> [round(value, 3) for value in delong_ci([0, 0, 0, 1, 1, 1], [0.1, 0.4, 0.5, 0.3, 0.8, 0.9])]
         [0.778, 0.291, 1.0]
     """
-    (auc,), ((variance,),) = delong_covariance(y_true, scores)
+    (auc,), ((variance,),) = delong_covariance(y_true, y_score)
     half = Z * np.sqrt(variance)
     return float(auc), float(max(auc - half, 0)), float(min(auc + half, 1))
 
 
-def delong_difference(y_true: ArrayLike, scores_a: ArrayLike, scores_b: ArrayLike) -> tuple[float, float, float, float]:
+def delong_difference(y_true: ArrayLike, score_a: ArrayLike, score_b: ArrayLike) -> tuple[float, float, float, float]:
     """Paired comparison of two AUCs, or of their means over repeats, by DeLong's method.
 
     Arguments as for `auc_difference`, errors as for `delong_covariance`.
@@ -186,13 +186,18 @@ def delong_difference(y_true: ArrayLike, scores_a: ArrayLike, scores_b: ArrayLik
         >>> delong_difference([0, 0, 1, 1], [0.1, 0.4, 0.3, 0.8], [1, 4, 3, 8])
         (0.0, 0.0, 0.0, 1.0)
     """
-    (a, b), covariance = delong_covariance(y_true, scores_a, scores_b)
+    (a, b), covariance = delong_covariance(y_true, score_a, score_b)
     difference, variance = float(a - b), covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1]
     if np.isclose(variance, 0, atol=1e-15):
         return difference, difference, difference, 1.0 if np.isclose(difference, 0) else 0.0
     error = float(np.sqrt(variance))
     p = float(2 * stats.norm.sf(abs(difference) / error))
     return difference, difference - Z * error, difference + Z * error, p
+
+
+def delong_test(y_true: ArrayLike, score_a: ArrayLike, score_b: ArrayLike) -> float:
+    """The p value of `delong_difference` alone."""
+    return delong_difference(y_true, score_a, score_b)[3]
 
 
 def roc_band(

@@ -425,3 +425,11 @@ def test_extremes_over_repeats():
     assert evaluation.delong_ci(y, nearly)[2] == 1 and evaluation.delong_ci(1 - y, nearly)[1] == 0
     with pytest.raises(ValueError, match="NaN"):
         evaluation.auc_ci([0, 1], [[0.2, 0.3], [0.2, np.nan]])
+
+
+def test_the_functions_that_others_rely_on_keep_their_names():
+    y_true, y_score = [0, 0, 1, 1, 0, 1], [0.1, 0.4, 0.35, 0.8, 0.2, 0.3]
+    assert len(evaluation.auc_ci(y_true=y_true, y_score=y_score, n_resamples=50, seed=1)) == 3
+    assert len(evaluation.delong_ci(y_true=y_true, y_score=y_score)) == 3
+    p = evaluation.delong_test(y_true=y_true, score_a=y_score, score_b=y_score[::-1])
+    assert p == evaluation.delong_difference(y_true, y_score, y_score[::-1])[3] and 0 < p < 1

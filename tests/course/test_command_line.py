@@ -65,7 +65,7 @@ def test_unknown_profile_notebook_and_parameter_name_the_valid_ones(tmp_path, ca
     with pytest.raises(SystemExit):
         command_line.main(["run", "--profile", "quick"])
     assert "smoke" in capsys.readouterr().err
-    assert "05_roc" in error("run", "--only", "08", "--out", tmp_path)
+    assert "05_roc" in error("run", "--only", "99", "--out", tmp_path)
     assert "--data" in error("run", "--out", tmp_path, "-p", "data=phantom")
     message = error("run", "--only", "02", "--out", tmp_path, "-p", "colum=COCCluster")  # codespell:ignore colum
     assert "unknown parameter colum" in message and "column" in message  # codespell:ignore colum
@@ -81,7 +81,7 @@ def test_data_that_are_not_there_are_told_before_anything_runs(tmp_path):
 
 def test_every_notebook_declares_the_common_parameters_and_what_it_writes():
     declared = runner.parameters_of(list(runner.notebooks().values()))
-    assert len(declared) == 7
+    assert len(declared) == 8
     for path, names in declared.items():
         assert {"profile", "out"} <= names
         assert nbformat.read(path, as_version=4).metadata["radiogen"]["writes"]
