@@ -16,10 +16,9 @@ from sklearn.metrics import r2_score
 from torch import nn
 from torch.nn import functional
 
-from . import models, training
-from .data import lesions
+from . import lesions, models, training
 from .data.cohort import SEQUENCES
-from .data.lesions import LesionPatches
+from .lesions import LesionPatches
 from .pretraining import TISSUES, split_cases
 from .support import fingerprint, progress
 from .training import Training

@@ -22,7 +22,7 @@ from .baselines import Baseline
 from .cross_validation import assign_folds
 from .data.cohort import SEQUENCES, open_cohort
 from .evaluation import delong_ci
-from .patches import PATCH_SIZE, _centre, crop, head_window, percentile_window, stretch
+from .patches import PATCH_SIZE, centre_of_mass, crop, head_window, percentile_window, stretch
 from .support import progress, write_atomically
 from .transfer import Initialisation
 
@@ -80,9 +80,9 @@ def _cut(pairs: list[tuple[np.ndarray, np.ndarray]], intensity: str, masked: boo
         grey = np.stack([stretch(image[..., k], window) for k, window in enumerate(windows)], -1)
         size = PATCH_SIZE
         if fitted:  # the square around the tumour's centre that just holds the tumour
-            centre = _centre(mask)
+            centre = centre_of_mass(mask)
             size = 2 * int(max(np.abs(np.argwhere(mask) - centre).max(), 4)) + 2
-        grey, inside = crop(grey, _centre(mask), size), crop(mask, _centre(mask), size)
+        grey, inside = crop(grey, centre_of_mass(mask), size), crop(mask, centre_of_mass(mask), size)
         if masked:
             grey = grey * inside[..., None]
         grey = torch.from_numpy(np.ascontiguousarray(grey.transpose(2, 0, 1)))[None].float()

@@ -52,13 +52,13 @@ def tumor_patch(image: np.ndarray, mask: np.ndarray, size: int = PATCH_SIZE) -> 
         raise ValueError(f"image of {image.shape[:2]} and mask of {mask.shape} pixels differ")
     if not mask.any():
         raise ValueError("the mask has no tumour pixel: there is no tumour to centre a patch on")
-    centre = _centre(mask)
+    centre = centre_of_mass(mask)
     patch = crop(image, centre, size)
     patch[~crop(mask, centre, size)] = 0
     return patch
 
 
-def _centre(mask: np.ndarray) -> list[int]:
+def centre_of_mass(mask: np.ndarray) -> list[int]:
     """Rounded centre of mass, row and column."""
     return [round(float(np.average(np.arange(len(sums)), weights=sums))) for sums in (mask.sum(1), mask.sum(0))]
 
@@ -232,9 +232,9 @@ def _cut(pairs: list[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.nda
     """`Patches.images`, `Patches.masks` and the column `exceeds` for the tumour-bearing slices of one patient."""
     windows = [head_window(np.stack([image[..., k] for image, _ in pairs])) for k in range(len(SEQUENCES))]
     images = np.empty((len(pairs), len(SEQUENCES), PATCH_SIZE, PATCH_SIZE), np.uint8)
-    masks = np.stack([crop(mask, _centre(mask), PATCH_SIZE) for _, mask in pairs])
+    masks = np.stack([crop(mask, centre_of_mass(mask), PATCH_SIZE) for _, mask in pairs])
     for row, (image, mask), inside in zip(images, pairs, masks, strict=True):
-        patch = crop(image, _centre(mask), PATCH_SIZE)
+        patch = crop(image, centre_of_mass(mask), PATCH_SIZE)
         for channel, window in enumerate(windows):
             row[channel] = stretch(patch[..., channel], window) * inside
     return images, masks, np.array([exceeds(mask) for _, mask in pairs])

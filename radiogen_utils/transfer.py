@@ -23,6 +23,7 @@ from . import models, training
 from .baselines import Baseline
 from .cross_validation import repeated_folds
 from .patches import PATCH_SIZE, Patches
+from .repeats import permutation_within_folds
 from .support import fingerprint, progress, write_atomically
 
 POOLINGS = ("patch", "tumour")
@@ -262,9 +263,7 @@ def permutation_aucs(
         The AUC; (permutations,) AUCs.
     """
     rng = np.random.default_rng(seed)
-    permuted = [
-        labels.groupby(split.to_numpy()).transform(lambda own: rng.permutation(own)) for _ in range(permutations)
-    ]
+    permuted = [pd.Series(permutation_within_folds(labels, split, rng), labels.index) for _ in range(permutations)]
     parallel = joblib.Parallel(joblib.cpu_count(only_physical_cores=True), return_as="generator")
     jobs = (joblib.delayed(_mean_auc)(features, each, split, seed) for each in (labels, *permuted))
     observed, *areas = progress(parallel(jobs), permutations + 1, "permutation")

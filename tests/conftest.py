@@ -25,6 +25,15 @@ REAL_DATA = project_root() / "../shared/data"
 
 
 @pytest.fixture
+def arms():
+    """24 positives, 86 negatives; three repeats of one arm, two of another; scores with ties."""
+    rng = np.random.default_rng(1)
+    y = np.r_[np.ones(24, int), np.zeros(86, int)]
+    signal = rng.normal(size=110) + y
+    return y, (signal + rng.normal(size=(3, 110))).round(1), (signal + 2 * rng.normal(size=(2, 110))).round(1)
+
+
+@pytest.fixture
 def tiny_cohort(tmp_path):
     """Function writing a cohort of 64×64 slices, deterministic: slice 1 is free of tumour, 2 to 10 step 4 bear one.
 

@@ -1,4 +1,4 @@
-"""`dense` and `data.lesions`: the cells' answers, their loss, learning, and patches from both layouts."""
+"""`dense` and `lesions`: the cells' answers, their loss, learning, and patches from both layouts."""
 
 import csv
 import json
@@ -9,10 +9,9 @@ import pytest
 import torch
 from PIL import Image
 
-from radiogen_utils import dense, models
-from radiogen_utils.data import lesions
+from radiogen_utils import dense, lesions, models
 from radiogen_utils.data.files import CohortError
-from radiogen_utils.data.lesions import LesionPatches
+from radiogen_utils.lesions import LesionPatches
 from radiogen_utils.training import Training
 
 

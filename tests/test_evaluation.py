@@ -331,15 +331,6 @@ def test_arm_names_are_taken_apart():
     assert evaluation.split_arm(evaluation.FROZEN + "gbm-post-contrast") == ("gbm", "post-contrast")
 
 
-@pytest.fixture
-def arms():
-    """24 positives, 86 negatives; three repeats of one arm, two of another; scores with ties."""
-    rng = np.random.default_rng(1)
-    y = np.r_[np.ones(24, int), np.zeros(86, int)]
-    signal = rng.normal(size=110) + y
-    return y, (signal + rng.normal(size=(3, 110))).round(1), (signal + 2 * rng.normal(size=(2, 110))).round(1)
-
-
 def mean_auc(y, scores):
     return np.mean([roc_auc_score(y, score) for score in scores])
 

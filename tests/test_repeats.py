@@ -10,15 +10,6 @@ from radiogen_utils import evaluation, repeats
 from radiogen_utils.support import project_root
 
 
-@pytest.fixture
-def arms():
-    """24 positives, 86 negatives; three repeats of one arm, two of another; scores with ties."""
-    rng = np.random.default_rng(1)
-    y = np.r_[np.ones(24, int), np.zeros(86, int)]
-    signal = rng.normal(size=110) + y
-    return y, (signal + rng.normal(size=(3, 110))).round(1), (signal + 2 * rng.normal(size=(2, 110))).round(1)
-
-
 @pytest.fixture(scope="module")
 def predictions():
     return pd.read_csv(project_root() / "figures" / "predictions.csv")

@@ -89,6 +89,11 @@ def second_study() -> pd.DataFrame:
     return pd.read_csv(FOLDER / "second_study.csv", keep_default_na=False)
 
 
+def second_study_beyond_size() -> dict:
+    """AUCs of the second study with the tumour's area taken out by rank, and of a small area alone."""
+    return json.loads((FOLDER / "second_study.json").read_text(encoding="utf-8"))
+
+
 def copy_weights(folder: Path) -> dict:
     """Copy the glioblastoma weights that come with the course into a run folder; returns the record of their training.
 

@@ -125,3 +125,22 @@ def test_nothing_there_is_no_error(data, folder, tmp_path):
     assert precomputed.matching(PAPER, data, PRETRAINING, tmp_path / "nowhere") is None
     (folder / "results.json").write_text(json.dumps({"run": {"settings": {"folds": 10}}}))
     assert precomputed.matching(PAPER, data, PRETRAINING, folder) is None
+
+
+def test_the_second_study_scores_every_patient_once_a_run_in_the_folds_of_the_first():
+    scores, first = precomputed.second_study(), pd.read_csv(precomputed.FOLDER / "predictions.csv")
+    runs = ["arm", "sequences", "pooling", "network", "repeat"]
+    assert not scores.duplicated([*runs, "patient"]).any() and scores.groupby(runs).patient.nunique().eq(110).all()
+    labels = first.groupby("patient").y_true.first()
+    assert (scores.y_true == scores.patient.map(labels)).all()
+    folds = first[(first.arm == "gbm") & (first.backbone == "compact")].set_index(["repeat", "patient"]).fold
+    here = pd.MultiIndex.from_frame(scores[["repeat", "patient"]])
+    assert (folds.loc[here].to_numpy() == scores.fold.to_numpy()).all()
+
+
+def test_size_taken_out_is_told_of_every_arm_of_the_second_study():
+    scores, beyond = precomputed.second_study(), precomputed.second_study_beyond_size()
+    arms = {tuple(row) for row in scores[["sequences", "arm", "pooling"]].drop_duplicates().to_numpy()}
+    found = {(row["sequences"], row["arm"], row["pooling"]): row for row in beyond["without size"]}
+    assert set(found) == arms and all(row["low"] < row["auc"] < row["high"] for row in found.values())
+    assert beyond["small area alone"]["auc"] == pytest.approx(0.696, abs=0.005)  # the protocol's, measured apart

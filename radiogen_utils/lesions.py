@@ -20,10 +20,10 @@ import torch
 from PIL import Image
 from torch.nn import functional
 
-from ..patches import PATCH_SIZE, _centre, crop
-from ..pretraining import DECATHLON_SEQUENCES, TISSUES, _load_volume
-from ..support import progress
-from .files import CohortError, Files
+from .data.files import CohortError, Files
+from .patches import PATCH_SIZE, centre_of_mass, crop
+from .pretraining import DECATHLON_SEQUENCES, TISSUES, _load_volume
+from .support import progress
 
 GRID = 128
 """Pixels along a side of a whole slice of 240 mm, at 1.875 mm a pixel."""
@@ -69,7 +69,7 @@ def _patch(image: np.ndarray, tissue: np.ndarray) -> tuple[np.ndarray, np.ndarra
     channels = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))[None].float()
     large = functional.interpolate(channels, scale_factor=2, mode="bilinear", align_corners=False)[0]
     large = large.round().to(torch.uint8).numpy().transpose(1, 2, 0)
-    centre = _centre(tissue > 0)
+    centre = centre_of_mass(tissue > 0)
     tissue = crop(tissue, centre, PATCH_SIZE)
     return crop(large, centre, PATCH_SIZE).transpose(2, 0, 1) * (tissue > 0), tissue
 
