@@ -20,7 +20,7 @@ import pandas as pd
 from radiogen_utils import evaluation, repeats, size, transfer
 from radiogen_utils.course import precomputed, publishing
 from radiogen_utils.course.settings import PROFILES
-from radiogen_utils.cross_validation import repeated_folds
+from radiogen_utils.folds import repeated_folds
 from radiogen_utils.models import WEIGHTS
 from radiogen_utils.patches import Patches
 from radiogen_utils.support import fingerprint, project_root
@@ -81,7 +81,7 @@ def fair_probes(data: Patches) -> dict:
     seeds = tuple(range(settings.seed, settings.seed + settings.repeats))
     scores = {}
     for arm, networks in {"scratch": seeds, "gbm": (WEIGHTS / "compact_gbm.safetensors",)}.items():
-        start = transfer.Initialisation(arm, "compact", ("FLAIR",), networks)
+        start = Initialisation(arm, "compact", ("FLAIR",), networks)
         rows = []
         for repeat, split in enumerate(splits):
             features = transfer.fold_features(data, start, repeat % len(networks), split)

@@ -46,7 +46,7 @@ def scores(patches: Path, bf16: bool, seed: int) -> pd.Series:
     data = cross_validation.Patches.load(patches)
     settings = replace(PROFILES["standard"].compact, bf16=bf16)
     arm = cross_validation.Arm("scratch", "compact", settings)
-    folds = data.table.patient.map(cross_validation.assign_folds(data.labels, 10, 0)).to_numpy()[None]
+    folds = data.table.patient.map(folds.assign_folds(data.labels, 10, 0)).to_numpy()[None]
     cv = cross_validation.CrossValidation(data, folds, {("scratch", "compact"): None}, seed)
     results = cross_validation.carry_out(cv, {arm: [(0, fold) for fold in range(10)]}, None)
     return pd.concat([pd.Series(result["score"], result["patient"]) for _, result in results]).sort_index()

@@ -233,7 +233,7 @@ def gpu(path: Path) -> dict:
     settings = PROFILES["paper"].compact
     arm = cross_validation.Arm("scratch", "compact", settings)
     patient = data.table.patient
-    splits = [patient.map(cross_validation.assign_folds(data.labels, 10, seed)) for seed in range(5)]
+    splits = [patient.map(folds.assign_folds(data.labels, 10, seed)) for seed in range(5)]
     cv = cross_validation.CrossValidation(data, np.stack(splits), {("scratch", "compact"): None}, 0)
     fits = list(np.ndindex(5, 10))
     cv.fit(arm, fits[:1])

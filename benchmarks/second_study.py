@@ -21,7 +21,7 @@ from radiogen_utils.models import WEIGHTS
 from radiogen_utils.patches import keep_patches
 from radiogen_utils.support import project_root
 from radiogen_utils.training import Training
-from radiogen_utils.transfer import Initialisation
+from radiogen_utils.models import Initialisation
 
 INPUTS = {"FLAIR": ("FLAIR",), "post-contrast": ("post-contrast",), "all": SEQUENCES}
 SEEDS, FOLDS, REPEATS = range(5), 10, 5

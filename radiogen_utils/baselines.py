@@ -1,4 +1,4 @@
-"""Baselines in the folds of the networks: simple models, and linear probes of networks not trained on the labels."""
+"""Baselines in the folds of the networks: simple models."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,7 +6,6 @@ from pathlib import Path
 import joblib
 import numpy as np
 import pandas as pd
-import torch
 from scipy import ndimage, stats
 from scipy.special import logit
 from skimage.feature import graycomatrix, graycoprops
@@ -19,11 +18,11 @@ from sklearn.model_selection import PredefinedSplit, StratifiedKFold, cross_val_
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from . import evaluation, models, training
-from .cross_validation import PREDICTION_COLUMNS, Arm, assign_folds, repeated_folds
+from . import evaluation
 from .data.archive import patient_of
 from .data.cohort import SEQUENCES, Cohort, open_cohort
-from .patches import Patches, head_window
+from .folds import assign_folds, repeated_folds
+from .patches import head_window
 from .repeats import score_matrix
 
 RING = 10
@@ -98,17 +97,12 @@ class Baseline:
     Attributes:
         name: what it looks at, the column `arm` of the predictions.
         model: `logistic` or `trees`, the column `backbone`.
-        table: one row a patient, float, NaN where unknown; or a list of such tables, one a repeat, where features
-            are drawn at random.
+        table: one row a patient, float, NaN where unknown.
     """
 
     name: str
     model: str
-    table: pd.DataFrame | list[pd.DataFrame]
-
-    def of_repeat(self, repeat: int) -> pd.DataFrame:
-        """The table of one repeat of the cross-validation."""
-        return self.table[repeat] if isinstance(self.table, list) else self.table
+    table: pd.DataFrame | None
 
     def create(self, seed: int) -> Pipeline:
         """The untrained model; the strength of its penalty is chosen within the training patients."""
@@ -140,31 +134,6 @@ def clinical_and_image(cohort: Cohort) -> list[Baseline]:
     return [*found, Baseline("image features", "trees", features)]
 
 
-def frozen(data: Patches, arm: Arm, repeats: int, seed: int) -> Baseline:
-    """A linear probe (Alain and Bengio, 2016): a logistic model of the features of a network not trained on the labels.
-
-    The features are what the network's last layer would see, averaged over the patient's tumour slices: a linear model
-    of them gives the mean of the slices' log-odds, as the trained networks' scores are.
-
-    Args:
-        data: patches with their patients.
-        arm: backbone, initialisation and sequences. Each repeat draws other random weights.
-        repeats: as for `cross_validation.cross_validate`.
-        seed: likewise.
-
-    Returns:
-        The baseline; its name is the arm's after `evaluation.FROZEN`.
-    """
-    images, initial = data.sequences(arm.sequences), arm.initial()
-    state = initial and {name: torch.tensor(values) for name, values in initial.items()}
-    tables = []
-    for seed_of_repeat in [seed] if state else range(seed, seed + repeats):
-        network = models.create(arm.backbone, images.shape[1], 1, seed_of_repeat, state)
-        network.head.register_forward_hook(lambda head, inputs, output: inputs[0])
-        tables.append(pd.DataFrame(training.predict(network, images)).groupby(data.table.patient.to_numpy()).mean())
-    return Baseline(evaluation.FROZEN + arm.name, "logistic", tables[0] if state else tables)
-
-
 def cross_validate(
     baselines: list[Baseline], labels: pd.Series, folds: int | pd.Series, repeats: int, seed: int
 ) -> pd.DataFrame:
@@ -186,7 +155,7 @@ def cross_validate(
         for baseline in baselines
         for repeat, split in enumerate(repeated_folds(labels, folds, repeats, seed))
     ]
-    return pd.concat(tables, ignore_index=True)[PREDICTION_COLUMNS]
+    return pd.concat(tables, ignore_index=True)
 
 
 def permutation_aucs(baseline: Baseline, permuted: list[pd.Series], folds: int, seed: int) -> np.ndarray:
@@ -206,7 +175,7 @@ def _out_of_fold(
     baseline: Baseline, labels: pd.Series, split: pd.Series, repeat: int, seed: int, n_jobs: int = 1
 ) -> pd.DataFrame:
     """Rows of `cross_validate` for one baseline and repeat; `split` is each patient's fold."""
-    model, table = baseline.create(seed + repeat), baseline.of_repeat(repeat).loc[labels.index]
+    model, table = baseline.create(seed + repeat), baseline.table.loc[labels.index]
     folds = PredefinedSplit(split)
     chance = cross_val_predict(model, table, labels, cv=folds, method="predict_proba", n_jobs=n_jobs)[:, 1]
     columns = {"arm": baseline.name, "backbone": baseline.model, "repeat": repeat, "fold": split, "y_true": labels}

@@ -9,7 +9,7 @@ import time
 import warnings
 import zipfile
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,10 +17,10 @@ import joblib
 import numpy as np
 import pandas as pd
 import torch
-from sklearn.model_selection import StratifiedKFold
 
-from . import models, training
-from .data.archive import CohortError
+from . import models, training, transfer
+from .folds import repeated_folds
+from .models import Initialisation
 from .patches import Patches
 from .support import CourseError, exclusive, fingerprint, progress, write_atomically
 from .training import Training
@@ -33,9 +33,11 @@ FITS_AT_ONCE = 50
 SCHEDULER_TIMEOUT = 30
 """Seconds to wait for a Dask scheduler's answer."""
 
-CODE = fingerprint(training.CODE, Path(__file__).read_bytes())
+CODE = fingerprint(transfer.CODE, Path(__file__).read_bytes())
 """Fingerprint of the code that decides what a fit finds, as it was imported."""
-SOURCE = fingerprint(*(Path(file).read_bytes() for file in (models.__file__, training.__file__, __file__)))
+SOURCE = fingerprint(
+    *(Path(file).read_bytes() for file in (models.__file__, training.__file__, transfer.__file__, __file__))
+)
 """The same without torch's version: recorded with results, which outlive it."""
 
 PREDICTION_COLUMNS = ["arm", "backbone", "repeat", "fold", "patient", "y_true", "score"]
@@ -47,58 +49,29 @@ class SchedulerError(CourseError):
 
 @dataclass(frozen=True)
 class Arm:
-    """One way to obtain a network: a backbone, its initialisation, what it sees and how it is fine-tuned.
+    """One way to obtain a trained network: where it starts and how it is trained.
 
     Attributes:
-        initialisation: `scratch`, `natural` (ImageNet) or `gbm` (glioblastoma).
-        weights: file of the glioblastoma weights, read for `gbm` alone.
-        sequences: input channels.
+        initialisation: the networks before training. Repeat r starts from number r modulo how many they are.
+        training: settings of full fine-tuning.
+        readout: `full`: all weights, under a new head (the first study); `lp-ft`: a linear probe becomes the head, then
+            all weights are trained at a tenth of the learning rate (Kumar et al., ICLR 2022).
     """
 
-    initialisation: str
-    backbone: str
+    initialisation: Initialisation
     training: Training
-    weights: Path | None = None
-    sequences: tuple[str, ...] = ("FLAIR",)
+    readout: str = "full"
+
+    @property
+    def backbone(self) -> str:
+        """Name of one of `models.BACKBONES`."""
+        return self.initialisation.backbone
 
     @property
     def name(self) -> str:
-        """The initialisation, and the sequences where they are not the article's; column `arm` of the predictions."""
-        sequences = "+".join(self.sequences)
-        return self.initialisation if sequences == "FLAIR" else f"{self.initialisation}-{sequences}"
-
-    def initial(self) -> dict[str, np.ndarray] | None:
-        """Initial weights by layer; `None`: random ones."""
-        if self.initialisation == "scratch":
-            return None
-        weights = models.natural_weights() if self.initialisation == "natural" else models.load_weights(self.weights)
-        return {name: values.numpy() for name, values in weights.items()}
-
-
-def assign_folds(labels: pd.Series, folds: int, seed: int) -> pd.Series:
-    """Fold (0 … folds-1) of each patient, stratified by the label.
-
-    Raises:
-        CohortError: a class has fewer patients than there are folds.
-    """
-    smallest = labels.value_counts().min() if labels.nunique() > 1 else 0
-    if smallest < folds:
-        raise CohortError(
-            f"{folds} folds need {folds} patients of each class, the smaller class has {smallest}; "
-            "take another cluster, or a profile of `course.settings.PROFILES` with fewer folds"
-        )
-    splitter = StratifiedKFold(folds, shuffle=True, random_state=seed)
-    result = pd.Series(0, labels.index, name="fold")
-    for fold, (_, test) in enumerate(splitter.split(labels, labels)):
-        result.iloc[test] = fold
-    return result
-
-
-def repeated_folds(labels: pd.Series, folds: int | pd.Series, repeats: int, seed: int) -> list[pd.Series]:
-    """The fold of each patient in each repeat; arguments as for `cross_validate`."""
-    if isinstance(folds, pd.Series):
-        return [folds] * repeats
-    return [assign_folds(labels, folds, seed + repeat) for repeat in range(repeats)]
+        """What distinguishes the arm, for files and messages."""
+        start = self.initialisation
+        return "-".join(filter(None, (start.arm, start.pretraining, start.backbone, start.input, self.readout)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,7 +81,7 @@ class CrossValidation:
     Attributes:
         data: patches with their patients and labels.
         splits: (repeats, N) fold of each slice's patient.
-        initial: initial weights by arm and backbone; `None`: random ones.
+        initial: weights by layer of each of an arm's networks, by arm; none: random ones, drawn by the fit's seed.
         seed: of the first repeat.
         code: fingerprint of the code that asked; a worker with other code refuses.
         fingerprint: of code, data and number of folds, for the keys of the fits.
@@ -116,7 +89,7 @@ class CrossValidation:
 
     data: Patches
     splits: np.ndarray
-    initial: dict[tuple[str, str], dict[str, np.ndarray] | None]
+    initial: dict[Arm, list[dict[str, np.ndarray]]]
     seed: int
     code: str = CODE
     fingerprint: str = field(init=False)
@@ -133,12 +106,14 @@ class CrossValidation:
 
     def key(self, arm: Arm, repeat: int, fold: int) -> str:
         """Fingerprint of all that decides a fit: data, settings, initial weights, split, seed and code."""
-        initial = self.initial[arm.name, arm.backbone] or {}
-        weights = [(name, values.tobytes()) for name, values in initial.items()]
+        weights = [(name, values.tobytes()) for name, values in (self._initial(arm, repeat) or {}).items()]
         held_out = self.splits[repeat] == fold
-        return fingerprint(
-            self.fingerprint, asdict(arm) | {"weights": None}, weights, held_out.tobytes(), self._seed_of(repeat, fold)
-        )
+        settings = asdict(replace(arm, initialisation=replace(arm.initialisation, networks=())))
+        return fingerprint(self.fingerprint, settings, weights, held_out.tobytes(), self._seed_of(repeat, fold))
+
+    def _initial(self, arm: Arm, repeat: int) -> dict[str, np.ndarray] | None:
+        states = self.initial[arm]
+        return states[repeat % len(states)] if states else None
 
     def _seed_of(self, repeat: int, fold: int) -> int:
         return (self.seed + repeat) * 1000 + fold
@@ -166,18 +141,24 @@ class CrossValidation:
         start = time.perf_counter()
         if training.device().type == "cpu":
             torch.set_num_threads(1)  # one fit to a core; several threads in each would hinder one another
-        images, table = self.data.sequences(arm.sequences), self.data.table
-        initial = self.initial[arm.name, arm.backbone]
-        state = initial and {name: torch.tensor(values) for name, values in initial.items()}
+        images, table = self.data.sequences(arm.initialisation.sequences), self.data.table
         seeds = [self._seed_of(repeat, fold) for repeat, fold in fits]
-        networks = [models.create(arm.backbone, images.shape[1], 1, seed, state) for seed in seeds]
+        networks = [
+            models.create(arm.backbone, images.shape[1], 1, seed, _tensors(self._initial(arm, repeat)))
+            for seed, (repeat, _) in zip(seeds, fits, strict=True)
+        ]
         held_out = np.stack([self.splits[repeat] == fold for repeat, fold in fits])
         weights = np.zeros(held_out.shape)
         for row, out in zip(weights, held_out, strict=True):
             row[~out] = training.slice_weights(table[~out])
         # The same number of steps in every fit, so that fits can be trained together.
         steps = max(1, len(table) * (self.folds - 1) // self.folds // arm.training.batch_size)
-        training.fit(networks, images, table.label.to_numpy(), weights, arm.training, seeds, steps)
+        settings = arm.training
+        if arm.readout == "lp-ft":
+            for network, out, seed in zip(networks, held_out, seeds, strict=True):
+                transfer.probe_head(network, images[~out], self.data.masks[~out], table[~out], seed)
+            settings = replace(settings, learning_rate=settings.learning_rate / 10)
+        training.fit(networks, images, table.label.to_numpy(), weights, settings, seeds, steps)
         results = []
         for (repeat, fold), network, out in zip(fits, networks, held_out, strict=True):
             test = table[out].assign(score=training.predict(network, images[out])[:, 0])
@@ -187,6 +168,19 @@ class CrossValidation:
             results.append(result | {"network": state if _keeps_network(arm, repeat) else None})
         seconds = (time.perf_counter() - start) / len(fits)
         return [result | {"seconds": seconds} for result in results]
+
+
+def initial_weights(arms: list[Arm]) -> dict[Arm, list[dict[str, np.ndarray]]]:
+    """The weights of every arm's networks, as `CrossValidation` sends them to its workers."""
+
+    def arrays(state: dict[str, torch.Tensor]) -> dict[str, np.ndarray]:
+        return {name: values.numpy() for name, values in state.items()}
+
+    return {arm: [arrays(state) for state in arm.initialisation.states()] for arm in arms}
+
+
+def _tensors(state: dict[str, np.ndarray] | None) -> dict[str, torch.Tensor] | None:
+    return state and {name: torch.tensor(values) for name, values in state.items()}
 
 
 def cross_validate(
@@ -204,7 +198,7 @@ def cross_validate(
         data: patches with their patients and labels.
         arms: the networks to train.
         folder: where each fit leaves its scores, and the first repeat's networks of the compact backbone, as
-            `<arm>-<backbone>-r<repeat>-f<fold>`. Fits found there that were made from the same data, settings and code
+            `<Arm.name>-r<repeat>-f<fold>`. Fits found there that were made from the same data, settings and code
             are not repeated.
         folds: number of random folds; or each patient's fold, 0 … K-1, such as the institution, in every repeat.
         repeats: the repeats train with other seeds, and reshuffle random folds.
@@ -221,7 +215,7 @@ def cross_validate(
     """
     patient = data.table.patient
     splits = [patient.map(split) for split in repeated_folds(data.labels, folds, repeats, seed)]
-    cv = CrossValidation(data, np.stack(splits), {(arm.name, arm.backbone): arm.initial() for arm in arms}, seed)
+    cv = CrossValidation(data, np.stack(splits), initial_weights(arms), seed)
     with exclusive(folder):
         missing = {arm: [] for arm in arms}
         tables = []
@@ -321,9 +315,7 @@ def connect(scheduler: str) -> "Client":
 
 def _describe(done: tuple[Arm, dict]) -> str:
     arm, result = done
-    return (
-        f"{arm.name} {arm.backbone} repeat {result['repeat'] + 1} fold {result['fold'] + 1}: {result['seconds']:.1f} s"
-    )
+    return f"{arm.name} repeat {result['repeat'] + 1} fold {result['fold'] + 1}: {result['seconds']:.1f} s"
 
 
 def _keeps_network(arm: Arm, repeat: int) -> bool:
@@ -332,7 +324,7 @@ def _keeps_network(arm: Arm, repeat: int) -> bool:
 
 
 def _path(folder: Path, arm: Arm, repeat: int, fold: int) -> Path:
-    return Path(folder) / f"{arm.name}-{arm.backbone}-r{repeat}-f{fold}.npz"
+    return Path(folder) / f"{arm.name}-r{repeat}-f{fold}.npz"
 
 
 def _write(folder: Path, cv: CrossValidation, arm: Arm, result: dict) -> None:

@@ -11,6 +11,7 @@ from . import _torchvision  # noqa: F401  (first, because timm imports torchvisi
 import hashlib
 import json
 import threading
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
@@ -19,6 +20,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from .patches import PATCH_SIZE
 from .support import write_atomically
 
 WEIGHTS = Path(__file__).parent / "weights"
@@ -174,3 +176,46 @@ def save_weights(state: dict, path: Path, record: dict | None = None) -> None:
 def load_weights(path: Path) -> dict[str, torch.Tensor]:
     """State dict that `save_weights` wrote; no pickle."""
     return load_file(path)
+
+
+@dataclass(frozen=True)
+class Initialisation:
+    """A network before it meets a genomic label, or several that differ by their random seed.
+
+    Attributes:
+        arm: `scratch` (random weights), `natural` (ImageNet) or `gbm` (glioblastoma).
+        backbone: name of one of `BACKBONES`.
+        sequences: input channels, as for `Patches.sequences`.
+        networks: files of the weights for `gbm`; else the seeds of the random weights (of the new head, for `natural`).
+            None at all: whoever trains draws other random weights each time.
+        pretraining: the task for `gbm`, `dense` or `composition`.
+        pixels: side to which patches are enlarged.
+    """
+
+    arm: str
+    backbone: str
+    sequences: tuple[str, ...] = ("FLAIR",)
+    networks: tuple[Path | int, ...] = ()
+    pretraining: str = ""
+    pixels: int = PATCH_SIZE
+
+    @property
+    def input(self) -> str:
+        """The sequences in one word: its name, or `all`."""
+        return self.sequences[0] if len(self.sequences) == 1 else "all"
+
+    def states(self) -> list[dict[str, torch.Tensor]]:
+        """State dict of each network; what they say of the head is not used."""
+        if self.arm == "natural":
+            return [natural_weights()]
+        if self.arm == "gbm":
+            return [load_weights(file) for file in self.networks]
+        return [create(self.backbone, len(self.sequences), 1, seed).state_dict() for seed in self.networks]
+
+    def create(self, number: int) -> nn.Module:
+        """One of the networks, 0 … len(networks) - 1."""
+        network = self.networks[number]
+        if self.arm == "natural":
+            return create(self.backbone, len(self.sequences), 1, network, natural_weights())
+        weights = load_weights(network) if self.arm == "gbm" else None
+        return create(self.backbone, len(self.sequences), 1, 0 if weights else network, weights)

@@ -5,6 +5,7 @@ specification curve). Combinations are drawn at random by seed, and each is run 
 initialisations are compared with all else equal. The table `CHOICES` was fixed before the run.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 import joblib
@@ -19,12 +20,14 @@ from torch.nn import functional
 
 from . import transfer
 from .baselines import Baseline
-from .cross_validation import assign_folds
+from .cross_validation import Arm, CrossValidation, carry_out, initial_weights
 from .data.cohort import SEQUENCES, open_cohort
 from .evaluation import delong_ci
-from .patches import PATCH_SIZE, centre_of_mass, crop, head_window, percentile_window, stretch
+from .folds import assign_folds
+from .models import Initialisation
+from .patches import PATCH_SIZE, Patches, centre_of_mass, crop, head_window, percentile_window, stretch
 from .support import progress, write_atomically
-from .transfer import Initialisation
+from .training import Training
 
 CHOICES = {
     "sequences": ("FLAIR", "post-contrast", "all"),
@@ -40,15 +43,19 @@ CHOICES = {
 }
 """What a group could have chosen for a frozen readout, in the order of the pipeline; `seed` draws network and folds."""
 
+FINE_TUNED = {name: CHOICES[name] for name in ("sequences", "intensity", "surroundings", "scale", "slices")}
+FINE_TUNED |= {"readout": ("full", "lp-ft"), "folds": CHOICES["folds"], "seed": CHOICES["seed"]}
+"""The same where all weights are trained; images are always augmented, and features averaged over the patch."""
+
 PATCHES = ("intensity", "surroundings", "scale")
 """The choices that decide what a patch looks like."""
 
 
-def draw_specifications(n: int, seed: int = 0) -> pd.DataFrame:
-    """`n` different combinations of `CHOICES`, drawn at random; columns as its keys."""
-    sizes = [len(options) for options in CHOICES.values()]
+def draw_specifications(n: int, seed: int = 0, choices: dict[str, tuple] = CHOICES) -> pd.DataFrame:
+    """`n` different combinations of `choices`, drawn at random; columns as its keys."""
+    sizes = [len(options) for options in choices.values()]
     drawn = np.random.default_rng(seed).choice(np.prod(sizes), n, replace=False)
-    columns = zip(CHOICES.items(), np.unravel_index(drawn, sizes), strict=True)
+    columns = zip(choices.items(), np.unravel_index(drawn, sizes), strict=True)
     return pd.DataFrame({name: np.array(options, object)[index] for (name, options), index in columns})
 
 
@@ -78,10 +85,7 @@ def _cut(pairs: list[tuple[np.ndarray, np.ndarray]], intensity: str, masked: boo
     images, masks = [], []
     for image, mask in pairs:
         grey = np.stack([stretch(image[..., k], window) for k, window in enumerate(windows)], -1)
-        size = PATCH_SIZE
-        if fitted:  # the square around the tumour's centre that just holds the tumour
-            centre = centre_of_mass(mask)
-            size = 2 * int(max(np.abs(np.argwhere(mask) - centre).max(), 4)) + 2
+        size = fitted_size(mask) if fitted else PATCH_SIZE
         grey, inside = crop(grey, centre_of_mass(mask), size), crop(mask, centre_of_mass(mask), size)
         if masked:
             grey = grey * inside[..., None]
@@ -94,6 +98,11 @@ def _cut(pairs: list[tuple[np.ndarray, np.ndarray]], intensity: str, masked: boo
         images.append(grey[0].round().to(torch.uint8).numpy())
         masks.append(inside[0, 0].numpy() > 0)
     return np.stack(images), np.stack(masks)
+
+
+def fitted_size(mask: np.ndarray) -> int:
+    """Side of the square around the tumour's centre that just holds the tumour, pixels."""
+    return 2 * int(max(np.abs(np.argwhere(mask) - centre_of_mass(mask)).max(), 4)) + 2
 
 
 def _window(values: np.ndarray, intensity: str) -> tuple[float, float]:
@@ -217,6 +226,38 @@ def _run(specification: dict, initialisation: Initialisation, folder: Path, labe
     with np.load(feature_file(folder, variant, initialisation, number)) as kept:
         known = np.isin(kept["patient"], labels.index)
         return run_specification(specification, kept["features"][:, :, known], labels)
+
+
+def fine_tune(
+    specification: dict, initialisation: Initialisation, data: Patches, area: np.ndarray, training: Training
+) -> np.ndarray:
+    """Out-of-fold log-odds of one specification in which all weights are trained, (patients,).
+
+    Args:
+        specification: a row of `draw_specifications(…, FINE_TUNED)`; its seed draws one of the networks.
+        initialisation: on the specification's sequences.
+        data: patches of the specification's variant.
+        area: (N,) of the tumour in each slice, pixels.
+        training: settings; with fewer slices there are more epochs, so that the number of steps stays the same.
+    """
+    seed, networks = specification["seed"], initialisation.networks
+    chosen = slice_choices(data.table.assign(area=area))[specification["slices"]]
+    part = replace(
+        data,
+        images=data.images[chosen],
+        masks=data.masks[chosen],
+        table=data.table[chosen].reset_index(drop=True),
+    )
+    arm = Arm(
+        replace(initialisation, networks=(networks[seed % len(networks)],)),
+        replace(training, epochs=round(training.epochs * len(chosen) / chosen.sum())),
+        specification["readout"],
+    )
+    split = part.table.patient.map(assign_folds(part.labels, specification["folds"], seed)).to_numpy()
+    cv = CrossValidation(part, split[None], initial_weights([arm]), seed)
+    fits = [(0, fold) for fold in range(specification["folds"])]
+    scores = [pd.Series(found["score"], found["patient"]) for _, found in carry_out(cv, {arm: fits}, None)]
+    return pd.concat(scores).sort_index().to_numpy()
 
 
 def _intervals(labels: pd.Series, scores: np.ndarray) -> dict[str, np.ndarray]:

@@ -149,7 +149,9 @@ class Patches:
     cohort_fingerprint: str
 
     def sequences(self, names: tuple[str, ...]) -> np.ndarray:
-        """(N, len(names), 80, 80) uint8: the named sequences' channels."""
+        """(N, len(names), 80, 80) uint8: the named sequences' channels; `("mask",)`: the mask alone, 0 or 255."""
+        if names == ("mask",):
+            return self.masks[:, None] * np.uint8(255)
         unknown = set(names) - set(SEQUENCES)
         if unknown:
             raise ValueError(f"unknown sequence {sorted(unknown)}; choose from {', '.join(SEQUENCES)}")

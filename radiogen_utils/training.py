@@ -194,8 +194,10 @@ def fit_by_epoch(
     steps = steps or max(1, len(rows[0]) // size)
     images, targets, weights = (torch.as_tensor(array, device=where) for array in (images, targets, weights))
     weights = weights.float()
+    # Under vmap, batch normalisation on a GPU takes no other layout than the contiguous one.
+    layout = torch.channels_last if len(networks) == 1 else torch.contiguous_format
     for network in networks:
-        network.to(where, memory_format=torch.channels_last).train()
+        network.to(where, memory_format=layout).train()
     stack = Stack(networks)
     optimizer, schedule = one_cycle(stack.weights, training, steps)
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]

@@ -7,7 +7,7 @@ fine-tuning what can be made of it. All random numbers are in the initial weight
 
 import zipfile
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import joblib
@@ -19,9 +19,10 @@ from torch import nn
 from torch.nn import functional
 from torch.optim.swa_utils import update_bn
 
-from . import models, training
+from . import training
 from .baselines import Baseline
-from .cross_validation import repeated_folds
+from .folds import repeated_folds
+from .models import Initialisation
 from .patches import PATCH_SIZE, Patches
 from .repeats import permutation_within_folds
 from .support import fingerprint, progress, write_atomically
@@ -34,35 +35,6 @@ STATISTICS = 512
 """Slices from which the statistics of batch normalisation are estimated, at most, evenly spaced over the patients."""
 CODE = fingerprint(training.CODE, Path(__file__).read_bytes())
 """Fingerprint of the code that decides what a feature is, as it was imported."""
-
-
-@dataclass(frozen=True)
-class Initialisation:
-    """A frozen network, or several that differ by their random seed.
-
-    Attributes:
-        arm: `scratch`, `natural` (ImageNet) or `gbm` (glioblastoma).
-        backbone: name of one of `models.BACKBONES`.
-        sequences: input channels.
-        networks: files of the weights for `gbm`; else the seeds of the random weights (of the new head, for `natural`).
-        pretraining: the task for `gbm`, `dense` or `composition`.
-        pixels: side to which patches are enlarged.
-    """
-
-    arm: str
-    backbone: str
-    sequences: tuple[str, ...]
-    networks: tuple[Path | int, ...]
-    pretraining: str = ""
-    pixels: int = PATCH_SIZE
-
-    def create(self, number: int) -> nn.Module:
-        """One of the networks, 0 … len(networks) - 1."""
-        network = self.networks[number]
-        if self.arm == "natural":
-            return models.create(self.backbone, len(self.sequences), 1, network, models.natural_weights())
-        weights = models.load_weights(network) if self.arm == "gbm" else None
-        return models.create(self.backbone, len(self.sequences), 1, 0 if weights else network, weights)
 
 
 def renormalise(network: nn.Module, images: np.ndarray, pixels: int = PATCH_SIZE) -> None:
@@ -185,6 +157,30 @@ def read_out(features: np.ndarray, labels: pd.Series, split: pd.Series, seed: in
     return scores
 
 
+def probe_head(network: nn.Module, images: np.ndarray, masks: np.ndarray, table: pd.DataFrame, seed: int) -> None:
+    """Make the linear probe of these patients the network's head, in place, and normalise by their patches.
+
+    The mean of its log-odds over a patient's slices is then what `read_out` gives, the scaling of features included.
+
+    Args:
+        network: of `models.create`, one output.
+        images: (N, C, H, W) uint8, of the training patients.
+        masks: (N, H, W) bool.
+        table: their columns patient and label.
+        seed: of the inner folds.
+    """
+    network.to(training.device(), memory_format=torch.channels_last)
+    renormalise(network, images)
+    features = patient_means(pooled_features(network, images, masks)[:, 0], table.patient)
+    model = Baseline("", "logistic", None).create(seed).fit(features, table.groupby("patient").label.first())
+    scaler, logistic = model[-2:]
+    weight = logistic.coef_ / scaler.scale_
+    bias = logistic.intercept_ - weight @ scaler.mean_
+    with torch.no_grad():
+        network.head.weight.copy_(torch.from_numpy(weight))
+        network.head.bias.copy_(torch.from_numpy(bias))
+
+
 def probe(
     data: Patches, initialisations: list[Initialisation], folder: Path, folds: int, repeats: int, seed: int
 ) -> pd.DataFrame:
@@ -230,7 +226,7 @@ def _probe(
             "pretraining": initialisation.pretraining,
             "backbone": initialisation.backbone,
             "pixels": initialisation.pixels,
-            "sequences": initialisation.sequences[0] if len(initialisation.sequences) == 1 else "all",
+            "sequences": initialisation.input,
             "readout": "probe",
             "pooling": pooling,
             "network": number,

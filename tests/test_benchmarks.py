@@ -81,7 +81,7 @@ def test_sections_print_their_result_as_json(section, tiny_cohort):
 
 
 def test_the_ablation_scores_the_held_out_patients_of_an_inner_fold():
-    from radiogen_utils.cross_validation import assign_folds
+    from radiogen_utils.folds import assign_folds
 
     from .test_cross_validation import QUICK, cohort
 

@@ -55,20 +55,20 @@ def arm(**changes):
 
 def test_folds_are_stratified_disjoint_and_reshuffled_by_seed():
     labels = pd.Series([1] * 24 + [0] * 86, [f"P{i:03d}" for i in range(110)])
-    folds = cross_validation.assign_folds(labels, 10, seed=0)
+    folds = folds.assign_folds(labels, 10, seed=0)
     per_fold = labels.groupby(folds).agg(["size", "sum"])
     assert per_fold["size"].eq(11).all() and per_fold["sum"].between(2, 3).all()
-    assert folds.equals(cross_validation.assign_folds(labels, 10, seed=0))
-    assert not folds.equals(cross_validation.assign_folds(labels, 10, seed=1))
+    assert folds.equals(folds.assign_folds(labels, 10, seed=0))
+    assert not folds.equals(folds.assign_folds(labels, 10, seed=1))
 
 
 def test_as_many_patients_of_a_class_as_folds_are_enough_and_fewer_are_named():
     labels = pd.Series([1] * 10 + [0] * 30)
-    assert labels.groupby(cross_validation.assign_folds(labels, 10, seed=0)).sum().eq(1).all()
+    assert labels.groupby(folds.assign_folds(labels, 10, seed=0)).sum().eq(1).all()
     with pytest.raises(CohortError, match="10 folds need 10 patients of each class, the smaller class has 3"):
-        cross_validation.assign_folds(pd.Series([1] * 3 + [0] * 30), 10, seed=0)
+        folds.assign_folds(pd.Series([1] * 3 + [0] * 30), 10, seed=0)
     with pytest.raises(CohortError, match="the smaller class has 0"):
-        cross_validation.assign_folds(pd.Series([1] * 30), 10, seed=0)
+        folds.assign_folds(pd.Series([1] * 30), 10, seed=0)
 
 
 def test_cross_validation_covers_each_patient_once_a_repeat(tmp_path):
@@ -78,7 +78,7 @@ def test_cross_validation_covers_each_patient_once_a_repeat(tmp_path):
     assert table.groupby("repeat").patient.nunique().eq(40).all() and len(table) == 80
     assert table.y_true.equals(table.patient.map(data.labels))
     for repeat, rows in table.groupby("repeat"):  # shuffled anew
-        split = cross_validation.assign_folds(data.labels, 2, seed=repeat)
+        split = folds.assign_folds(data.labels, 2, seed=repeat)
         assert rows.set_index("patient").fold.sort_index().eq(split).all()
     assert roc_auc_score(table.y_true, table.score) > 0.9
 
@@ -129,7 +129,7 @@ def uneven(data):
 
 def splits_of(data, folds, seeds):
     """(repeats, N) folds of the slices."""
-    splits = [cross_validation.assign_folds(data.labels, folds, seed) for seed in seeds]
+    splits = [folds.assign_folds(data.labels, folds, seed) for seed in seeds]
     return np.stack([data.table.patient.map(split) for split in splits])
 
 
@@ -294,7 +294,7 @@ def test_a_key_changes_nothing_in_the_cross_validation_while_another_thread_send
 
 def test_fits_done_together_as_on_a_gpu_agree_with_those_done_alone():
     data, settings = cohort(effect=1), arm(epochs=8)
-    split = data.table.patient.map(cross_validation.assign_folds(data.labels, 2, 0)).to_numpy()
+    split = data.table.patient.map(folds.assign_folds(data.labels, 2, 0)).to_numpy()
     cv = cross_validation.CrossValidation(data, split[None], {("scratch", "compact"): None}, 0)
     together = cv.fit(settings, [(0, 0), (0, 1)])
     alone = [cv.fit(settings, [(0, fold)])[0] for fold in (0, 1)]
