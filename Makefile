@@ -22,7 +22,7 @@ unexport PYTHONPATH PYTHONHOME PYTHONSTARTUP
 OPTIONS = $(strip $(if $(DATA),--data "$$DATA") $(if $(PRETRAINING),--pretraining "$$PRETRAINING") \
 	$(if $(PROFILE),--profile "$$PROFILE") $(if $(OUT),--out "$$OUT") $(if $(filter $(YES),$(TRAIN)),--train))
 
-.PHONY: help environment figures test test-all lint lab report bench clean
+.PHONY: help environment figures test test-all lint lab notebooks report bench clean
 
 help:
 	@echo 'make figures    data, all notebooks, the three figures: some minutes'
@@ -31,6 +31,7 @@ help:
 	@echo 'make test       the quick tests: some minutes'
 	@echo 'make test-all   all tests: about a quarter of an hour'
 	@echo 'make lint       style, annotations and spelling: seconds (make test begins with it)'
+	@echo 'make notebooks  fills in what can be looked up, and removes outputs: seconds (for authors)'
 	@echo 'make bench      speed and memory, as ratios: some minutes'
 	@echo 'make clean      deletes .venv and runs'
 	@echo
@@ -66,6 +67,10 @@ test-all: lint
 
 lab: environment
 	$(PY) -m radiogen_utils lab
+
+# Links to the glossary, references, minutes: radiogen_utils/course/authoring.py.
+notebooks: environment
+	$(PY) -m radiogen_utils.course.authoring
 
 # Of the run in OUT or of PROFILE; if neither is given, of the latest.
 report:

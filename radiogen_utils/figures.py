@@ -55,6 +55,15 @@ def show_slice(axes: plt.Axes, image: np.ndarray, mask: np.ndarray | None = None
     axes.set_axis_off()
 
 
+def mark_sides(axes: plt.Axes) -> None:
+    """Mark the patient's right and left on a slice: R is on the left, as a radiologist looks from the patient's feet.
+
+    That the archive's images lie so is seen in its clinical table, which names the side of every tumour.
+    """
+    for x, side, align in ((0.03, "R", "left"), (0.97, "L", "right")):
+        axes.text(x, 0.97, side, transform=axes.transAxes, ha=align, va="top", color="white", weight="bold", fontsize=8)
+
+
 def slices(rows: list[tuple[str, np.ndarray, np.ndarray]], sequences: tuple[str, ...]) -> plt.Figure:
     """Slices of one patient: a row each, a column a sequence, stretched for display, with the mask's contour.
 

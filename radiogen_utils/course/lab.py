@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 from ..support import fingerprint, project_root, write_atomically
+from . import runner
 from .environment import notebook_environment
-from .runner import notebooks
 
 COPIES = Path("runs", "lab")
 """Folder of the working copies, in the project."""
@@ -25,7 +25,10 @@ def copy_notebooks(folder: Path) -> list[str]:
     record = folder / ".sources.json"
     sources = json.loads(record.read_text(encoding="utf-8")) if record.exists() else {}
     outdated = []
-    for source in notebooks().values():
+    for source in (
+        *runner.notebooks().values(),
+        *runner.NOTEBOOKS.glob("*.md"),
+    ):  # the glossary, which the notebooks link, as well
         copy, now = folder / source.name, fingerprint(source.read_bytes())
         copied = sources.get(source.name)
         if copy.exists() and fingerprint(copy.read_bytes()) not in (copied, now):
@@ -50,7 +53,7 @@ def lab(options: list[str]) -> int:
     print(f"working copies of the notebooks: {root / COPIES} (change them as you like; the course stays as it is)")
     for name in outdated:
         print(f"{name} has changed in the course since you began; delete your copy to get the new one")
-    first = COPIES / next(iter(notebooks().values())).name
+    first = COPIES / next(iter(runner.notebooks().values())).name
     command = [sys.executable, "-m", "jupyter", "lab", f"--ServerApp.root_dir={root}", *options, str(root / first)]
     environment = notebook_environment(root / COPIES / ".ipython", batch=False)
     if os.name == "posix":  # in the place of this process, so that ending it ends Jupyter

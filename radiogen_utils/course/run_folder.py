@@ -1,7 +1,8 @@
-"""The run folder: what one pass through the notebooks over one cohort leaves, and what they share."""
+"""The run folder: what the notebooks share over one cohort. What is missing is made, or taken from the course."""
 
 import importlib.metadata
 import json
+import shutil
 import subprocess
 from dataclasses import asdict
 from functools import partial
@@ -11,20 +12,23 @@ import pandas as pd
 
 from ..data.cohort import Cohort, open_cohort
 from ..data.download import Unreachable, find_cohort, phantom_notice
-from ..data.verification import Verification
-from ..patches import Patches
+from ..data.verification import verify
+from ..patches import Patches, keep_patches
 from ..pretraining import find_slices
 from ..support import CourseError, project_root, write_atomically
 from ..verdicts import published_task
 from .settings import PROFILES, QUICK, Profile
 
+PRECOMPUTED = project_root() / "figures"
+"""The results that come with the course."""
+
 
 class MissingStep(CourseError):
-    """A file that an earlier notebook writes is not in the run folder, or does not belong to what is there now."""
+    """What is not in the run folder cannot be made or taken from the course, or does not belong to what is there."""
 
 
 class RunFolder:
-    """The folder in which one pass through the notebooks leaves its files.
+    """The folder in which the notebooks leave their files, and where they get what they need, in any order.
 
     Where no real cohort can be had and the phantom stands in, the profile is the quick one: nobody needs an hour of
     training on synthetic data.
@@ -93,43 +97,73 @@ class RunFolder:
             self._write("cohort.json", {"path": str(path.resolve()), "synthetic": True, "stand_in": True})
             return path
 
-    def begin(self, cohort: Cohort) -> None:
-        """Make an opened cohort the one that this folder is about.
+    def open_cohort(self, data: str | None = None) -> Cohort:
+        """The cohort of this folder; found where there is none yet, and this folder is about it from then on.
 
-        What the phantom left here while it stood in for a real cohort is removed.
+        What the phantom left here while it stood in for a real cohort is removed when the cohort is another one.
+
+        Args:
+            data: as for `choose_cohort`; `None` is the cohort that this folder has, or "auto".
 
         Raises:
+            CohortError: none can be had.
             MissingStep: the folder has results of another cohort.
         """
-        known = self.results().get("cohort")
+        path = self.cohort_path if data is None else self.choose_cohort(data)
+        cohort = open_cohort(path)
+        known = self.results().get("cohort", {})
         if known and known["fingerprint"] != cohort.fingerprint:
-            if not known.get("stand_in"):
+            if not self._replaceable:
                 raise MissingStep(
                     f"{self.folder} holds results of another cohort ({known['archive']}); choose another OUT "
                     "(`out` in the notebooks) for this one, or delete that folder"
                 )
-            print(f"the phantom stood in until now; its results in {self.folder} are removed", flush=True)
-            for name in ("results.json", "results.md", "predictions.csv", "permutations.csv", "patches.npz"):
-                (self.folder / name).unlink(missing_ok=True)
-        path = str(cohort.path.resolve())
-        stand_in = self.stand_in and self._source()["path"] == path
-        self._write("cohort.json", {"path": path, "synthetic": cohort.synthetic, "stand_in": stand_in})
+            self._clear(f"those of {known['archive']}")
+            known = {}
+        place = str(cohort.path.resolve())
+        stand_in = self.stand_in and self._source()["path"] == place
+        self._write("cohort.json", {"path": place, "synthetic": cohort.synthetic, "stand_in": stand_in})
+        if not known or known.get("borrowed"):
+            self._record_cohort(cohort)
+        return cohort
+
+    @property
+    def _replaceable(self) -> bool:
+        """Whether the results are those of the phantom as a stand-in, or of scores that come with the course."""
+        known = self.results().get("cohort", {})
+        return bool(known.get("stand_in") or known.get("borrowed"))
+
+    def _clear(self, what: str) -> None:
+        print(f"the results in {self.folder} make room for others: {what} are removed", flush=True)
+        for name in ("results.json", "results.md", "predictions.csv", "permutations.csv", "patches.npz"):
+            (self.folder / name).unlink(missing_ok=True)
+
+    def _record_cohort(self, cohort: Cohort) -> None:
+        verification = verify(cohort.path)
+        values = {
+            "archive": cohort.path.name,
+            "status": verification.status,
+            "problems": len(verification.problems),
+            "synthetic": cohort.synthetic,
+            "stand_in": self.stand_in,
+            "fingerprint": cohort.fingerprint,
+            "patients": len(cohort.patients),
+            "tumour_slices": int((cohort.slices.tumour_pixels > 0).sum()),
+        }
+        self.record("cohort", values)
 
     @property
     def cohort_path(self) -> Path:
-        """The cohort that notebook 1 opened.
-
-        Raises:
-            MissingStep: notebook 1 did not run.
-        """
-        self.require("cohort.json", "01_cohort")
-        return Path(self._source()["path"])
+        """The cohort of this folder, found where there is none yet; raises as `choose_cohort`."""
+        known = self._source()
+        if known and (Path(known["path"]).exists() or not known["stand_in"]):
+            return Path(known["path"])
+        return self.choose_cohort()
 
     @property
     def synthetic(self) -> bool:
-        """True where the cohort is the phantom; raises as `cohort_path`."""
-        self.require("cohort.json", "01_cohort")
-        return self._source()["synthetic"]
+        """True where what this folder shows is the phantom."""
+        return self._source().get("synthetic", False) and not self.results().get("cohort", {}).get("borrowed")
 
     def require(self, name: str, notebook: str) -> Path:
         """Path of a file that an earlier notebook wrote.
@@ -148,26 +182,30 @@ class RunFolder:
         patches = self.results()["patches"]
         return f"{patches['column']} {patches['positive']}"
 
-    def open_cohort(self) -> Cohort:
-        """The cohort that notebook 1 opened.
+    def patches(self, column: str | None = None, positive: int | None = None) -> Patches:
+        """The patches of this folder's cohort; cut where they are not there.
+
+        Args:
+            column: clustering that labels them; `None` is that of this folder, or the article's.
+            positive: the cluster that is the positive class; likewise.
 
         Raises:
-            MissingStep: notebook 1 did not run, or on another cohort.
+            CohortError: as `open_cohort` and `patches.build_patches`.
+            MissingStep: what is there is of another cohort than the folder now, or of another label.
         """
-        cohort = open_cohort(self.cohort_path)
-        self._check_cohort(cohort.fingerprint)
-        return cohort
-
-    def patches(self) -> Patches:
-        """The patches that notebook 2 left.
-
-        Raises:
-            MissingStep: they are not there, or of another cohort or label than the run folder's.
-        """
-        data = Patches.load(self.require("patches.npz", "02_patches"))
-        self._check_cohort(data.cohort_fingerprint)
-        if data.fingerprint != self.results()["patches"].get("fingerprint"):
-            raise MissingStep(f"{self.folder} holds patches of another label: run notebooks/02_patches.ipynb again")
+        file, results = self.folder / "patches.npz", self.results()
+        made = results.get("patches", {})
+        if column is None and file.exists() and made and not results["cohort"].get("borrowed"):
+            data = Patches.load(file)
+            self._check_cohort(data.cohort_fingerprint)
+            if data.fingerprint != made.get("fingerprint"):
+                raise MissingStep(f"{self.folder} holds patches of another label: run notebooks/02_patches.ipynb again")
+            return data
+        column, positive = column or made.get("column", "COCCluster"), positive or made.get("positive", 2)
+        cohort = self.open_cohort()
+        data = keep_patches(file, cohort.path, column, positive)
+        values = {"column": column, "positive": positive, "fingerprint": data.fingerprint}
+        self.record("patches", values | {"patches": len(data.table), "larger_than_patch": data.table.exceeds.mean()})
         return data
 
     def _check_cohort(self, fingerprint: str) -> None:
@@ -192,24 +230,61 @@ class RunFolder:
         (self.folder / "predictions.csv").unlink(missing_ok=True)
 
     def scores(self) -> tuple[pd.DataFrame, pd.DataFrame]:
-        """What notebook 4 left: predictions.csv and permutations.csv, as tables.
+        """Out-of-fold scores and the AUCs under permuted labels: predictions.csv and permutations.csv, as tables.
+
+        Those that notebook 4 left here; where there are none, those of the published cohort that come with the course.
 
         Raises:
-            MissingStep: they are not there, or of another cohort, label, profile or patches than the run folder now.
+            MissingStep: there are none here, and this folder is about another cohort or label than the published; or
+                they are of another cohort, label, profile or patches than the run folder now.
         """
-        names = ("predictions", "permutations")
-        predictions, permutations = (pd.read_csv(self.require(f"{name}.csv", "04_transfer_learning")) for name in names)
+        if not (self.folder / "predictions.csv").exists():
+            self._borrow_scores()
+        predictions, permutations = (
+            pd.read_csv(self.folder / f"{name}.csv") for name in ("predictions", "permutations")
+        )
         results = self.results()
         made = results["training"]
         self._check_cohort(made["cohort"])
         here = {"label": self.label, "profile": self.profile_name, "patches": results["patches"].get("fingerprint")}
         for what, now in here.items():
-            if made.get(what) != now:
+            # What comes with the course is of profile "paper", whatever was asked for.
+            if made.get(what) != now and not (what == "profile" and made.get("borrowed")):
                 raise MissingStep(
                     f"{self.folder} holds scores of another {what} ({made.get(what)!s:.30} instead of {now!s:.30}): "
                     "run notebooks/04_transfer_learning.ipynb again, or choose another `out`"
                 )
         return predictions, permutations
+
+    def _borrow_scores(self) -> None:
+        """Take the scores that come with the course, and what they were made from, into this folder."""
+        theirs = json.loads((PRECOMPUTED / "results.json").read_text(encoding="utf-8"))
+        here, known = self.results(), self.results().get("cohort", {})
+        if known and known["fingerprint"] != theirs["cohort"]["fingerprint"]:
+            if not self._replaceable:
+                raise MissingStep(
+                    f"{self.folder} is about another cohort than the published one and holds no scores of it: run "
+                    "notebooks/04_transfer_learning.ipynb first, with the same `out`"
+                )
+            self._clear(f"those of {known['archive']}")
+            here = {}
+        theirs["patches"]["fingerprint"] = theirs["training"]["patches"]
+        sections = {name: here.get(name) or theirs[name] for name in ("cohort", "patches", "pretraining")}
+        if not known or not here:
+            sections["cohort"] = theirs["cohort"] | {"borrowed": True}
+        if sections["patches"]["fingerprint"] != theirs["training"]["patches"]:
+            raise MissingStep(
+                f"{self.folder} holds no scores of its label ({self.label}): run notebooks/04_transfer_learning.ipynb "
+                "first"
+            )
+        for name, values in sections.items():
+            self.record(name, values)
+        for name in ("predictions.csv", "permutations.csv"):
+            shutil.copy(PRECOMPUTED / name, self.folder)
+        commit = theirs["run"]["commit"]
+        made = {"label": self.label, "profile": self.profile_name, "precomputed": commit, "borrowed": True}
+        self.record("training", theirs["training"] | made)
+        print(f"scores: those of the published cohort, which come with the course (commit {commit[:7]})", flush=True)
 
     def results(self) -> dict:
         """Contents of results.json, empty before the first `record`."""
@@ -233,19 +308,9 @@ class RunFolder:
         values = json.loads(json.dumps(values, default=_plain), parse_constant=lambda _: None)
         self._write("results.json", self.results() | {"run": self._provenance(), section: values})
 
-    def record_cohort(self, cohort: Cohort, verification: Verification, **found: object) -> None:
-        """Record what notebook 1 found: what the cohort is, and `found`."""
-        values = {
-            "archive": cohort.path.name,
-            "status": verification.status,
-            "problems": len(verification.problems),
-            "synthetic": cohort.synthetic,
-            "stand_in": self.stand_in,
-            "fingerprint": cohort.fingerprint,
-            "patients": len(cohort.patients),
-            "tumour_slices": int((cohort.slices.tumour_pixels > 0).sum()),
-        }
-        self.record("cohort", values | found)
+    def extend(self, section: str, **found: object) -> None:
+        """Add to a section of results.json; values as for `record`."""
+        self.record(section, self.results().get(section, {}) | found)
 
     def record_scores(
         self, data: Patches, predictions: pd.DataFrame, permutations: pd.DataFrame, **found: object

@@ -35,11 +35,8 @@ def nothing_real(tiny_cohort, monkeypatch):
 
 
 def begin(run: RunFolder, data: str = "auto"):
-    """What notebook 1 does: choose, open and adopt the cohort, and record it."""
-    cohort = open_cohort(run.choose_cohort(data))
-    run.begin(cohort)
-    run.record("cohort", {"archive": cohort.path.name, "fingerprint": cohort.fingerprint, "stand_in": run.stand_in})
-    return cohort
+    """What a notebook does that lets the reader choose the data."""
+    return run.open_cohort(data)
 
 
 def test_unknown_profile_names_the_valid_ones(tmp_path):
@@ -50,8 +47,54 @@ def test_unknown_profile_names_the_valid_ones(tmp_path):
 def test_a_missing_file_names_the_notebook_to_run_first(tmp_path):
     with pytest.raises(MissingStep, match=r"run notebooks/02_patches.ipynb first"):
         RunFolder(tmp_path, "smoke").require("patches.npz", "02_patches")
-    with pytest.raises(MissingStep, match=r"run notebooks/01_cohort.ipynb first"):
-        RunFolder(tmp_path, "smoke").cohort_path  # noqa: B018
+
+
+def test_the_first_notebook_that_needs_the_patches_makes_them(tmp_path, nothing_real):
+    run = RunFolder(tmp_path / "out", "smoke")
+    data = run.patches()
+    assert run.synthetic and run.label == "COCCluster 2" and run.results()["cohort"]["status"] == "phantom"
+    file = tmp_path / "out" / "patches.npz"
+    before = file.stat().st_mtime_ns
+    again = RunFolder(tmp_path / "out", "smoke").patches()
+    assert again.fingerprint == data.fingerprint and file.stat().st_mtime_ns == before
+
+
+def test_scores_need_no_data(tmp_path, nothing_real, capsys):
+    run = RunFolder(tmp_path / "out", "standard")
+    predictions, permutations = run.scores()
+    assert predictions.patient.nunique() == 110 and len(permutations) and run.article_task and not run.synthetic
+    assert "come with the course" in capsys.readouterr().out and nothing_real == []
+    run.record("roc", {"auc": 1})
+    assert len(RunFolder(tmp_path / "out", "paper").scores()[0]) == len(predictions)  # whatever the profile
+
+
+def test_scores_of_the_course_and_the_phantom_that_stands_in_never_mix(tmp_path, nothing_real):
+    """In whatever order the notebooks are opened."""
+    run = RunFolder(tmp_path / "out", "standard")
+    run.patches()
+    run.record("other", {"of": "the phantom"})
+    run.scores()
+    assert "other" not in run.results() and not run.synthetic and not (run.folder / "patches.npz").exists()
+    run.record("roc", {"of": "the published cohort"})
+    data = RunFolder(tmp_path / "out", "standard").patches()
+    assert data.table.patient.str.startswith("PHANTOM").all() and run.synthetic
+    assert "roc" not in run.results() and not (run.folder / "predictions.csv").exists()
+
+
+def test_another_cohort_gets_no_scores_of_the_course(tmp_path, nothing_real, tiny_cohort):
+    run = RunFolder(tmp_path / "out", "standard")
+    begin(run, str(tiny_cohort()))
+    with pytest.raises(MissingStep, match="about another cohort than the published one"):
+        run.scores()
+
+
+def test_another_label_gets_no_scores_of_the_course(tmp_path, nothing_real):
+    run = RunFolder(tmp_path / "out", "standard")
+    run.scores()
+    (run.folder / "predictions.csv").unlink()
+    run.extend("patches", column="RPPACluster", fingerprint="0" * 64)
+    with pytest.raises(MissingStep, match=r"no scores of its label \(RPPACluster 2\)"):
+        run.scores()
 
 
 def test_results_keep_their_sections_and_say_where_they_come_from(tmp_path):

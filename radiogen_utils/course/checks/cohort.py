@@ -1,0 +1,71 @@
+"""Checks of notebook 1."""
+
+import numpy as np
+import pandas as pd
+from lifelines import KaplanMeierFitter
+
+from . import Wrong, exercise, number
+
+
+@exercise
+def alive(answer: float, survival: pd.DataFrame, years: float) -> str:
+    """Exercise: the share of a group that is alive after some years, by the Kaplan–Meier estimate.
+
+    Args:
+        answer: the reader's.
+        survival: `time_days` and `event` of the group.
+        years: after diagnosis.
+    """
+    time, event = survival.time_days / 365.25, survival.event
+    estimate = float(KaplanMeierFitter().fit(time, event).predict(years))
+    died = float((event & (time <= years)).mean())
+    hints = {
+        1 - died: "that counts everybody who left the study early as alive; they were followed for a shorter time",
+        float((time > years).mean()): "that counts everybody who left the study early as dead; use the estimate",
+        1 - estimate: "that is the share that has died",
+        100 * estimate: "right in per cent; give it as a share between 0 and 1",
+    }
+    if abs(estimate - (1 - died)) <= 0.005:
+        hints.pop(1 - died)
+    number(answer, estimate, 0.005, hints)
+    return f"{estimate:.0%} are alive after {years:g} years"
+
+
+@exercise
+def survival_curve(answer: object) -> str:
+    """Exercise: the Kaplan–Meier estimate, written by hand; a function of times (N,) and deaths (N,)."""
+    time, event = np.array([6.0, 2, 3, 5, 3, 8]), np.array([True, True, False, True, True, False])
+    found = answer(time, event)
+    if found is None or found is ...:
+        raise Wrong("the function returns nothing yet: end it with `return` and the estimate")
+    estimate = KaplanMeierFitter().fit(time, event).predict(float(time.max()))
+    no_censoring = 1 - event.mean()
+    at_risk_after = 1.0
+    for moment in np.unique(time[event]):
+        at_risk_after *= 1 - (event & (time == moment)).sum() / max((time > moment).sum(), 1)
+    hints = {
+        float(no_censoring): "that is the plain share of survivors: the number at risk falls with everybody who leaves",
+        float(at_risk_after): "whoever dies or leaves at a time is still at risk at that time: use >=, not >",
+    }
+    number(found, float(estimate), 1e-6, hints)
+    return "your product agrees with lifelines: whoever leaves is counted until then"
+
+
+@exercise
+def side(answer: str, shift: pd.Series, laterality: pd.Series) -> str:
+    """Exercise: on which side of the image the patient's left lies.
+
+    Args:
+        answer: "left" or "right" of the image.
+        shift: by patient, how far the tumour lies right of the head's middle in the image, in pixels.
+        laterality: by patient, 1 where the clinical table says left and 3 where it says right.
+    """
+    left = shift[laterality == 1].mean()
+    right = "right" if left > 0 else "left"
+    if str(answer).strip().lower() not in ("left", "right"):
+        raise Wrong('answer with "left" or "right"')
+    if str(answer).strip().lower() != right:
+        raise Wrong(
+            f"tumours that the table calls left lie {abs(left):.0f} pixels to the {right} of the middle on average"
+        )
+    return f"the patient's left is on the {right} of the image, as if you looked from the patient's feet"
