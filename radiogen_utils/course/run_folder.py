@@ -51,6 +51,7 @@ class RunFolder:
         self.figures.mkdir(parents=True, exist_ok=True)
         self._asked = profile
         self._cohort: Cohort | None = None
+        self._handed_out = False  # whether a notebook relies on what is here now
         self.profile_name = QUICK if self.stand_in else profile
 
     @property
@@ -116,7 +117,7 @@ class RunFolder:
         cohort = self._cohort
         known = self.results().get("cohort", {})
         if known and known["fingerprint"] != cohort.fingerprint:
-            if not self._replaceable:
+            if not self._replaceable or self._handed_out:
                 raise MissingStep(
                     f"{self.folder} holds results of another cohort ({known['archive']}); choose another OUT "
                     "(`out` in the notebooks) for this one, or delete that folder"
@@ -128,6 +129,7 @@ class RunFolder:
         self._write("cohort.json", {"path": place, "synthetic": cohort.synthetic, "stand_in": stand_in})
         if not known or known.get("borrowed"):
             self._record_cohort(cohort)
+        self._handed_out = True
         return cohort
 
     @property
@@ -203,6 +205,7 @@ class RunFolder:
             self._check_cohort(data.cohort_fingerprint)
             if data.fingerprint != made.get("fingerprint"):
                 raise MissingStep(f"{self.folder} holds patches of another label: run notebooks/02_patches.ipynb again")
+            self._handed_out = True
             return data
         column, positive = column or made.get("column", "COCCluster"), positive or made.get("positive", 2)
         cohort = self.open_cohort()
@@ -243,6 +246,7 @@ class RunFolder:
         """
         if not (self.folder / "predictions.csv").exists():
             self._borrow_scores()
+        self._handed_out = True
         predictions, permutations = (
             pd.read_csv(self.folder / f"{name}.csv") for name in ("predictions", "permutations")
         )
@@ -264,7 +268,7 @@ class RunFolder:
         theirs = json.loads((PRECOMPUTED / "results.json").read_text(encoding="utf-8"))
         here, known = self.results(), self.results().get("cohort", {})
         if known and known["fingerprint"] != theirs["cohort"]["fingerprint"]:
-            if not self._replaceable:
+            if not self._replaceable or self._handed_out:
                 raise MissingStep(
                     f"{self.folder} is about another cohort than the published one and holds no scores of it: run "
                     "notebooks/04_transfer_learning.ipynb first, with the same `out`"
