@@ -6,7 +6,7 @@ import pytest
 from scipy import optimize
 
 from radiogen_utils.data.clinical import survival
-from radiogen_utils.hazards import hazard_ratio
+from radiogen_utils.hazards import hazard_ratio, hazard_ratios
 
 
 def simulate(hazard, seed=0, n=400, censored_at=1500.0, **columns):
@@ -127,6 +127,6 @@ def test_an_adjustment_without_a_solution_is_named_and_left_out(capsys):
         {"time_days": rng.exponential(500, 60) + 1, "event": True, "group": rng.integers(0, 2, 60) == 1}
     )
     table["constant"] = np.nan
-    found = hazards.hazard_ratios(table, "group", {"alone": [], "with nothing known": ["constant"]})
+    found = hazard_ratios(table, "group", {"alone": [], "with nothing known": ["constant"]})
     assert list(found.index) == ["alone"] and "no hazard ratio, with nothing known" in capsys.readouterr().out
-    assert found.ratio["alone"] == hazards.hazard_ratio(table, "group").ratio
+    assert found.ratio["alone"] == hazard_ratio(table, "group").ratio

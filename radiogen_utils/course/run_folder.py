@@ -50,6 +50,7 @@ class RunFolder:
         self.figures.mkdir(parents=True, exist_ok=True)
         self._asked = profile
         self._cohort: Cohort | None = None
+        self._handed_out = False  # whether a notebook relies on what is here now
         self.profile_name = QUICK if self.stand_in else profile
 
     @property
@@ -115,7 +116,7 @@ class RunFolder:
         cohort = self._cohort
         known = self.results().get("cohort", {})
         if known and known["fingerprint"] != cohort.fingerprint:
-            if not self._replaceable:
+            if not self._replaceable or self._handed_out:
                 raise MissingStep(
                     f"{self.folder} holds results of another cohort ({known['archive']}); choose another OUT "
                     "(`out` in the notebooks) for this one, or delete that folder"
@@ -127,6 +128,7 @@ class RunFolder:
         self._write("cohort.json", {"path": place, "synthetic": cohort.synthetic, "stand_in": stand_in})
         if not known or known.get("borrowed"):
             self._record_cohort(cohort)
+        self._handed_out = True
         return cohort
 
     @property
@@ -202,6 +204,7 @@ class RunFolder:
             self._check_cohort(data.cohort_fingerprint)
             if data.fingerprint != made.get("fingerprint"):
                 raise MissingStep(f"{self.folder} holds patches of another label: run notebooks/02_patches.ipynb again")
+            self._handed_out = True
             return data
         column, positive = column or made.get("column", "COCCluster"), positive or made.get("positive", 2)
         cohort = self.open_cohort()
@@ -250,6 +253,7 @@ class RunFolder:
             self._make_scores(train, scheduler)
         elif not (self.folder / "predictions.csv").exists():
             self._borrow_scores()
+        self._handed_out = True
         predictions, permutations = (
             facts.read(self.folder / f"{name}.csv") for name in ("predictions", "permutations")
         )
@@ -303,7 +307,7 @@ class RunFolder:
         theirs = json.loads((precomputed.FOLDER / "results.json").read_text(encoding="utf-8"))
         here, known = self.results(), self.results().get("cohort", {})
         if known and known["fingerprint"] != theirs["cohort"]["fingerprint"]:
-            if not self._replaceable:
+            if not self._replaceable or self._handed_out:
                 raise MissingStep(
                     f"{self.folder} is about another cohort than the published one and holds no scores of it: run "
                     "notebooks/04_transfer_learning.ipynb first, with the same `out`"
