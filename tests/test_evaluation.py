@@ -202,6 +202,8 @@ def test_tables_by_arm(scores):
     for column, bound in (("low", 1), ("high", 2)):
         assert table[column]["gbm"] == evaluation.auc_ci(*scores[:2])[bound]
         assert table[f"delong_{column}"]["gbm"] == evaluation.delong_ci(*scores[:2])[bound]
+    both = pd.concat([predictions(scores), predictions(scores).assign(network=1)])
+    assert len(evaluation.auc_table(both)) == 4
     with pytest.raises(ValueError, match="no predictions of compact, FLAIR, natural images, repeat 0"):
         evaluation.patient_scores(predictions(scores), Model("natural"))
 
@@ -217,7 +219,6 @@ def test_scores_are_of_one_model_and_repeat():
     assert list(evaluation.patient_scores(table, other).index) == ["P", "Q"]
     with pytest.raises(ValueError, match="several predictions of x, b, repeat 1"):
         evaluation.patient_scores(pd.concat([table, table.assign(network=1)]), first, 1)
-    assert len(evaluation.auc_table(pd.concat([table, table.assign(network=1)]))) == 16
 
 
 def test_sensitivity_of_the_published_curve():

@@ -123,8 +123,8 @@ def test_the_probe_as_a_head_gives_the_score_of_the_probe():
 
 
 def test_institutions_left_out_are_said_to_be(tmp_path):
-    data = cohort(12)
-    folds = pd.Series(np.arange(12) // 4, data.labels.index)
+    data = cohort(24)
+    folds = pd.Series(np.arange(24) // 8, data.labels.index)
     table = transfer.probe(data, [SCRATCH], tmp_path, folds, 1, 0)
     assert (table.split == "institution").all() and table.fold.nunique() == 3
 

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from radiogen_utils import cross_validation, facts, models, patches
+from radiogen_utils import baselines, cross_validation, facts, models, patches, transfer
 from radiogen_utils.course import first_study, precomputed, run_folder
 from radiogen_utils.course.first_study import FirstStudy
 from radiogen_utils.course.run_folder import RunFolder
@@ -24,8 +24,11 @@ SMOKE = replace(
 
 @pytest.fixture
 def study(tiny_cohort, tmp_path, monkeypatch):
-    """A study of a tiny cohort whose networks answer with the brightness; `fits` are the arms, folders and folds."""
-    cohort = tiny_cohort(n_patients=12)
+    """A study of a tiny cohort whose networks answer with the brightness, frozen ones with noise.
+
+    `fits` are the arguments of `cross_validate`.
+    """
+    cohort = tiny_cohort(n_patients=36)
     data, asked = patches.build_patches(cohort), []
 
     def given(data, arms, folder, folds, repeats, seed, scheduler):
@@ -35,6 +38,12 @@ def study(tiny_cohort, tmp_path, monkeypatch):
         columns = {"fold": 0, "patient": score.index, "y_true": data.labels, "score": score}
         return pd.concat([facts.table(a.model(split), repeat=r, **columns) for a in arms for r in range(repeats)])
 
+    def features(data, start, number, split):
+        return np.random.default_rng(number).normal(size=(SMOKE.folds, len(split), 2, 3)).astype(np.float32)
+
+    trees = baselines.ExtraTreesClassifier
+    monkeypatch.setattr(baselines, "ExtraTreesClassifier", lambda n, **options: trees(n // 50, **options))
+    monkeypatch.setattr(transfer, "fold_features", features)
     monkeypatch.setattr(cross_validation, "cross_validate", given)
     models.save_weights(models.create("compact", 1, 3, 0).state_dict(), tmp_path / "compact_gbm.safetensors")
     with joblib.parallel_config("sequential"):
@@ -65,8 +74,8 @@ def test_scores_are_of_all_that_the_profile_asks_for(study):
         probes = [found.pop(Model(arm, pretraining, sequences=s, readout="probe", pooling="tumour")) for s in sequences]
         # As many random networks as repeats, but one of glioblastoma.
         assert [rows.network.nunique() for rows in probes] == ([2, 1] if arm == "scratch" else [1, 1])
-        assert len(found.pop(Model(arm, pretraining, split="institution"))) == 12
-    assert len(found.pop(Model("scratch", sequences="mask"))) == 12 * SMOKE.repeats
+        assert len(found.pop(Model(arm, pretraining, split="institution"))) == 36
+    assert len(found.pop(Model("scratch", sequences="mask"))) == 36 * SMOKE.repeats
     names = {(model.arm, model.backbone, model.split) for model in found}
     assert {("volume", "logistic", "folds"), ("volume", "logistic", "institution")} < names
     assert ("institution", "logistic", "folds") in names and ("institution", "logistic", "institution") not in names
