@@ -13,33 +13,19 @@ from pathlib import Path
 
 import pandas as pd
 
-from radiogen_utils import dense, evaluation, repeats, size, transfer
+from radiogen_utils import dense, evaluation, facts, repeats, size, transfer
 from radiogen_utils.course import precomputed
 from radiogen_utils.data.cohort import SEQUENCES
 from radiogen_utils.lesions import open_lesions
-from radiogen_utils.models import WEIGHTS
+from radiogen_utils.models import WEIGHTS, Initialisation
 from radiogen_utils.patches import keep_patches
 from radiogen_utils.support import project_root
 from radiogen_utils.training import Training
-from radiogen_utils.models import Initialisation
 
 INPUTS = {"FLAIR": ("FLAIR",), "post-contrast": ("post-contrast",), "all": SEQUENCES}
 SEEDS, FOLDS, REPEATS = range(5), 10, 5
 PRETRAINING = Training(epochs=32, learning_rate=1e-3, batch_size=64, bf16=True)
 """Chosen on held-out glioblastoma cases, never on the cohort."""
-FACTS = [
-    "arm",
-    "pretraining",
-    "backbone",
-    "pixels",
-    "sequences",
-    "readout",
-    "pooling",
-    "split",
-    "network",
-    "repeat",
-    "fold",
-]
 
 
 def network_file(name: str, seed: int) -> Path:
@@ -63,10 +49,10 @@ def initialisations() -> list[Initialisation]:
 def beyond_size(scores: pd.DataFrame, area: pd.Series) -> list[dict]:
     """AUC of every arm with the tumour's area taken out by rank: sequences, arm, pooling, auc, low, high."""
     rows = []
-    for (sequences, arm, pooling), own in scores.groupby(["sequences", "arm", "pooling"], sort=False):
-        y_true, matrix = repeats.score_matrix(own.assign(repeat=own.network * REPEATS + own.repeat))
-        auc, low, high = size.size_adjusted_auc(y_true, matrix, area)
-        rows.append({"sequences": sequences, "arm": arm, "pooling": pooling, "auc": auc, "low": low, "high": high})
+    for model, own in facts.by_model(scores):
+        auc, low, high = size.size_adjusted_auc(*repeats.score_matrix(own), area)
+        found = {"sequences": model.sequences, "arm": model.arm, "pooling": model.pooling}
+        rows.append(found | {"auc": auc, "low": low, "high": high})
     return rows
 
 
@@ -86,8 +72,7 @@ def main() -> None:
             for name, sequences in INPUTS.items():
                 dense.pretrain_dense(lesions, sequences, PRETRAINING, seed, network_file(name, seed))
     data = keep_patches(folder / "patches.npz", options.cohort)
-    scores = transfer.probe(data, initialisations(), folder, FOLDS, REPEATS, seed=0).assign(split="folds")
-    scores = scores[[*FACTS, "patient", "y_true", "score"]]
+    scores = transfer.probe(data, initialisations(), folder, FOLDS, REPEATS, seed=0)
     scores.to_csv(precomputed.FOLDER / "second_study.csv", index=False, float_format="%.5g")
     area = pd.Series(data.masks.sum((1, 2))).groupby(data.table.patient).mean().sort_index()
     alone = dict(zip(("auc", "low", "high"), evaluation.auc_ci(data.labels, -area), strict=True))

@@ -10,19 +10,16 @@ import seaborn as sns
 from matplotlib.patheffects import withStroke
 from sklearn.metrics import roc_curve
 
-from . import article
-from .evaluation import patient_scores, roc_band, split_arm
+from . import article, facts
+from .evaluation import patient_scores, roc_band
+from .facts import NAMES, Model
 from .patches import percentile_window, stretch
 from .support import write_atomically
 
 ATTRIBUTION = "Data: TCGA-LGG (TCIA; Kaggle mateuszbuda/lgg-mri-segmentation, CC BY-NC-SA 4.0)"
 DECATHLON = "Data: Medical Segmentation Decathlon, Task01_BrainTumour, CC BY-SA 4.0"
 SYNTHETIC = "SYNTHETIC PHANTOM: no patient data"
-NAMES = {"scratch": "from scratch", "natural": "natural images", "gbm": "glioblastoma MRI"}
-"""Initialisations as the figures call them."""
 COLOURS = dict(zip(NAMES, sns.color_palette("colorblind", 3), strict=True))
-INPUTS = {"pre-contrast+FLAIR+post-contrast": "three sequences", "all": "three sequences"}
-"""Sequences as the figures call them, where the name differs."""
 CONTOUR = "#00d0ff"  # no colour of the heatmaps
 
 
@@ -128,36 +125,34 @@ def learning_curves(records: dict[str, dict]) -> plt.Figure:
     return figure
 
 
-def figure2(predictions: pd.DataFrame, table: pd.DataFrame, summary: pd.DataFrame, main: tuple[str, str]) -> plt.Figure:
+def figure2(predictions: pd.DataFrame, table: pd.DataFrame, summary: pd.DataFrame, main: Model) -> plt.Figure:
     """Figure 2: ROC curves over the published one, and the AUCs of paper and reproduction side by side.
 
     Args:
-        predictions: out-of-fold scores; the curves are the article's arms (FLAIR), first repeat.
+        predictions: out-of-fold scores; the curves are the article's arms (fine-tuned on FLAIR), first repeat.
         table: `evaluation.auc_table(predictions)`.
         summary: `repeats.over_repeats(predictions)`.
-        main: (arm, backbone) of the curve that gets the bootstrap band.
+        main: of the curve that gets the bootstrap band.
     """
     entries = [(f"paper, {NAMES[arm]}", article.AUC[arm], [], "black", "s") for arm in ("gbm", "scratch", "natural")]
-    single = table.groupby(["arm", "backbone"]).auc
-    for row in summary.itertuples():
-        initialisation, sequences = split_arm(row.arm)
-        label, colour, marker = f"{row.arm}, {row.backbone}", "0.45", "D"
-        if sequences:
-            label = f"{row.backbone}, {INPUTS.get(sequences, sequences)}, {NAMES[initialisation]}"
-            colour, marker = COLOURS[initialisation], "o"
-        aucs = single.get_group((row.arm, row.backbone))
-        entries.append((label, (row.auc, row.low, row.high), aucs, colour, marker))
+    for row in summary.to_dict("records"):
+        model = Model.of(row)
+        colour, marker = (COLOURS[model.arm], "o") if model.is_network else ("0.45", "D")
+        aucs = facts.of_model(table, model).auc
+        entries.append((str(model), (row["auc"], row["low"], row["high"]), aucs, colour, marker))
     figure, (left, right) = plt.subplots(
         1, 2, figsize=(12.5, max(5.2, 0.34 * len(entries) + 1)), width_ratios=[1, 0.95], layout="constrained"
     )
     rates = np.linspace(0, 1, 101)
-    for row in table[(table.repeat == 0) & table.arm.isin(NAMES)].itertuples():
-        scores = patient_scores(predictions, row.arm, row.backbone)
-        colour, style = COLOURS[row.arm], "-" if row.backbone == main[1] else ":"
+    curves = facts.select(table, arm=tuple(NAMES), sequences=main.sequences, readout=main.readout, repeat=0)
+    for row in curves.to_dict("records"):
+        model = Model.of(row)
+        scores = patient_scores(predictions, model)
+        colour, style = COLOURS[model.arm], "-" if model.backbone == main.backbone else ":"
         false, true, _ = roc_curve(scores.y_true, scores.score, drop_intermediate=False)
-        label = f"{NAMES[row.arm]}, {row.backbone}: {row.auc:.3f}"
-        left.plot(false, true, style, color=colour, lw=2 if (row.arm, row.backbone) == main else 1.2, label=label)
-        if (row.arm, row.backbone) == main:
+        label = f"{NAMES[model.arm]}, {model.backbone}: {row['auc']:.3f}"
+        left.plot(false, true, style, color=colour, lw=2 if model == main else 1.2, label=label)
+        if model == main:
             low, high = roc_band(scores.y_true, scores.score, rates)
             left.fill_between(
                 rates, low, high, color=colour, alpha=0.15, lw=0, label="its 95 % bootstrap band (pointwise)"

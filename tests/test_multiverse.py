@@ -7,9 +7,9 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from radiogen_utils import multiverse, phantom
+from radiogen_utils.models import Initialisation
 from radiogen_utils.multiverse import CHOICES
 from radiogen_utils.patches import build_patches
-from radiogen_utils.models import Initialisation
 
 
 @pytest.fixture(scope="module")

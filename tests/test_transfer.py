@@ -9,8 +9,8 @@ from sklearn.metrics import roc_auc_score
 
 from radiogen_utils import models, transfer
 from radiogen_utils.folds import assign_folds
-from radiogen_utils.patches import Patches
 from radiogen_utils.models import Initialisation
+from radiogen_utils.patches import Patches
 
 SCRATCH = Initialisation("scratch", "compact", ("FLAIR",), (0, 1))
 

@@ -53,7 +53,7 @@ def publish(out: RunFolder, complete: bool) -> None:
     ):
         shutil.copy(file, target)
     (target / precomputed.NETWORKS).mkdir(exist_ok=True)
-    for file in out.folder.glob("fits/gbm-compact-r0-f*.safetensors"):
+    for file in out.folder.glob("fits/" + precomputed.NETWORK.format("*")):
         shutil.copy(file, target / precomputed.NETWORKS)
     if results["pretraining"]["source"] == "slices":
         WEIGHTS.mkdir(exist_ok=True)
