@@ -17,9 +17,8 @@ def write_report(folder: Path) -> None:
     ablation = project_root() / "benchmarks" / "ablation.json"
     rows = json.loads(ablation.read_text(encoding="utf-8")) if ablation.exists() else []
     results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
-    (folder / "results.md").write_text(
-        report.report(results, (project_root() / "README.md").read_text(encoding="utf-8"), rows)
-    )
+    method = (project_root() / "docs" / "method.md").read_text(encoding="utf-8")
+    (folder / "results.md").write_text(report.report(results, method, rows), encoding="utf-8")
 
 
 def why_not_publish(out: RunFolder, complete: bool) -> str | None:

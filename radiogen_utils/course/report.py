@@ -182,12 +182,12 @@ def _margin_claims(heatmaps: dict):
             yield f"{text} ({method})", found, verdicts.at_the_margin(intervals[0], {"random weights": intervals[1]})
 
 
-def report(results: dict, readme: str, ablation: list[dict]) -> str:
+def report(results: dict, method: str, ablation: list[dict]) -> str:
     """The whole report in Markdown.
 
     Args:
         results: contents of results.json.
-        readme: text of README.md, whose sections on deviations and limitations are repeated.
+        method: text of docs/method.md, whose sections on deviations and limitations are repeated.
         ablation: contents of benchmarks/ablation.json.
     """
     parts = [
@@ -205,8 +205,7 @@ def report(results: dict, readme: str, ablation: list[dict]) -> str:
         *_simple_models(results["clusterings"]),
         *_ablation([] if results["cohort"]["synthetic"] else ablation),
     ]
-    # The report lies one folder deeper than README.
-    parts += [re.sub(r"\]\((?!\w+:|#)", "](../", section(readme, name)) for name in ("Deviations", "Limitations")]
+    parts += [section(method, name) for name in ("Deviations", "Limitations")]
     return "\n".join(parts)
 
 

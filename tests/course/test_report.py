@@ -301,10 +301,10 @@ def test_every_model_has_both_intervals(results):
 
 
 def test_the_report_holds_everything_once(results):
-    readme = "# X\n\n## Deviations\n\n1. Ours, [there](x/y.json), [web](https://a.b).\n\n### Sub\n\nmore\n\n"
-    readme += "## Limitations\n\n- Few.\n\n## Licence\n"
+    method = "# X\n\n## Deviations\n\n1. Ours, [there](../x/y.json), [web](https://a.b).\n\n### Sub\n\nmore\n\n"
+    method += "## Limitations\n\n- Few.\n\n## Licence\n"
     ablation = [{"input": "FLAIR", "variant": "from scratch", "auc": [0.6, 0.7], "patients": 99}]
-    text = report.report(results, readme, ablation)
+    text = report.report(results, method, ablation)
     for part in (
         "1. Ours, [there](../x/y.json), [web](https://a.b).",
         "### Sub",
@@ -321,5 +321,5 @@ def test_the_report_holds_everything_once(results):
     widths = [len(line.split(" | ")) for line in text.splitlines() if line.startswith("| ")]
     assert min(widths) >= 2
     results["cohort"]["synthetic"], results["training"]["precomputed"] = True, "def"
-    text = report.report(results, readme, ablation)
+    text = report.report(results, method, ablation)
     assert "Synthetic phantom" in text and "from scratch | 0.650" not in text and "precomputed, by commit def" in text
