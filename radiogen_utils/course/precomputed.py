@@ -106,6 +106,16 @@ def copy_weights(folder: Path) -> dict:
     return json.loads((folder / "compact_gbm.json").read_text(encoding="utf-8"))
 
 
+def flair_networks() -> list[Path]:
+    """The published compact networks on FLAIR, pretrained on glioblastoma, first repeat, by fold."""
+    return sorted((FOLDER / NETWORKS).glob("gbm-compact-r0-f*.safetensors"))
+
+
+def flair_scores() -> pd.DataFrame:
+    """Published out-of-fold scores of the arm of `flair_networks`, all repeats; rows of predictions.csv."""
+    return pd.read_csv(FOLDER / "predictions.csv").query("arm == 'gbm' and backbone == 'compact'")
+
+
 def network_file(run: RunFolder, fold: int) -> Path:
     """The compact network pretrained on glioblastoma of one fold, first repeat, whose scores the run folder holds."""
     name = f"gbm-compact-r0-f{fold}.safetensors"
