@@ -56,7 +56,7 @@ class Reference:
 
     @classmethod
     def of(cls, y_true: ArrayLike, score: ArrayLike, n_resamples: int = 500, seed: int = 0) -> "Reference":
-        """Recalibrate scores by logistic regression (Platt scaling), and bootstrap the patients.
+        """Recalibrate scores by logistic regression (Cox, Biometrika 1958;45:562–565), and bootstrap the patients.
 
         Args:
             y_true: (N,) 0 or 1.
@@ -149,7 +149,9 @@ def phantom(seed: int = 0, aggressive: bool = False) -> OwnImage:
     images, masks = draw_patient(seed, aggressive)
     bearing = masks.any((1, 2))
     kind = "like cluster 2" if aggressive else "like the others"
-    return OwnImage(images[bearing][..., 1], masks[bearing], f"phantom {seed}, {kind}", (1.0, 1.0), synthetic=True)
+    return OwnImage(
+        images[bearing][..., 1], masks[bearing], f"synthetic phantom {seed}, {kind}", (1.0, 1.0), synthetic=True
+    )
 
 
 def moved(own: OwnImage, down: int = 0, right: int = 0, grown: int = 0) -> OwnImage:

@@ -45,7 +45,9 @@ def explore(draw: Callable[..., plt.Figure], **controls: ipywidgets.Widget) -> i
         The widget; or, in batch, the figure at the controls' initial values.
     """
     if not is_interactive():
-        return draw(**{name: control.value for name, control in controls.items()})
+        figure = draw(**{name: control.value for name, control in controls.items()})
+        plt.close(figure)  # or the notebook would show it once more
+        return figure
     picture = ipywidgets.Image(format="png", layout={"max_width": "100%", "object_fit": "contain"})
 
     def update(*_: object) -> None:
@@ -102,13 +104,16 @@ def slice_browser(cohort: Cohort, patient: str) -> ipywidgets.Widget | plt.Figur
     )
 
 
-def own_tumour(own: OwnImage, networks: Sequence["Module"], reference: "Reference") -> ipywidgets.Widget | plt.Figure:
+def own_tumour(
+    own: OwnImage, networks: Sequence["Module"], reference: "Reference", grown: int = 0
+) -> ipywidgets.Widget | plt.Figure:
     """Move the square and the mask of a tumour, and watch patch, score and heatmap.
 
     Args:
         own: the image.
         networks: that score it.
         reference: the patients' scores.
+        grown: pixels by which the mask is wider at first.
     """
     from ..own_tumour import assess, moved
 
@@ -123,14 +128,14 @@ def own_tumour(own: OwnImage, networks: Sequence["Module"], reference: "Referenc
             return figure
         return figures.own_tumour(changed, assess(changed, networks, square_down, square_right), reference)
 
-    def slider(description: str, most: int) -> ipywidgets.IntSlider:
+    def slider(description: str, most: int, value: int = 0) -> ipywidgets.IntSlider:
         # Drawn when it is let go: each picture takes half a second.
         wide = {"style": {"description_width": "11em"}, "layout": {"width": "32em"}, "continuous_update": False}
-        return ipywidgets.IntSlider(0, -most, most, description=description, **wide)
+        return ipywidgets.IntSlider(value, -most, most, description=description, **wide)
 
     return explore(
         draw,
-        grown=slider("mask grows by (pixels)", 10),
+        grown=slider("mask grows by (pixels)", 10, grown),
         down=slider("mask moves down", 40),
         right=slider("mask moves right", 40),
         square_down=slider("square moves down", 40),
