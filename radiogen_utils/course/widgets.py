@@ -107,7 +107,7 @@ def slice_browser(cohort: Cohort, patient: str) -> ipywidgets.Widget | plt.Figur
 def own_tumour(
     own: OwnImage, networks: Sequence["Module"], reference: "Reference", grown: int = 0
 ) -> ipywidgets.Widget | plt.Figure:
-    """Move the square and the mask of a tumour, and watch patch, score and heatmap.
+    """Move the square and the mask of a tumour by pixels, and watch patch, score and heatmap.
 
     Args:
         own: the image.
@@ -135,7 +135,7 @@ def own_tumour(
 
     return explore(
         draw,
-        grown=slider("mask grows by (pixels)", 10, grown),
+        grown=slider("mask grows by", 10, grown),
         down=slider("mask moves down", 40),
         right=slider("mask moves right", 40),
         square_down=slider("square moves down", 40),
