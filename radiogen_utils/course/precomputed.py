@@ -105,3 +105,13 @@ def copy_weights(folder: Path) -> dict:
     for name in ("compact_gbm.safetensors", "compact_gbm.json"):
         shutil.copy(WEIGHTS / name, folder)
     return json.loads((folder / "compact_gbm.json").read_text(encoding="utf-8"))
+
+
+def flair_networks() -> list[Path]:
+    """The published networks of the first study's primary arm, first repeat, by fold."""
+    return sorted((FOLDER / NETWORKS).glob(NETWORK.format("*")))
+
+
+def flair_scores() -> pd.DataFrame:
+    """Published out-of-fold scores of the arm of `flair_networks`, all repeats; a table of scores."""
+    return facts.of_model(facts.read(FOLDER / "predictions.csv"), facts.FIRST_STUDY)
