@@ -56,7 +56,8 @@ class Model:
     @classmethod
     def of(cls, row: Mapping) -> "Model":
         """The model of a row, which may have other columns as well."""
-        return cls(**{name: None if pd.isna(row[name]) else row[name] for name in FACTS})
+        pixels = row["pixels"]
+        return cls(**{name: row[name] for name in FACTS} | {"pixels": None if pd.isna(pixels) else int(pixels)})
 
     @property
     def is_network(self) -> bool:
