@@ -4,10 +4,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.special import expit
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from radiogen_utils import own_tumour, patches, training
 from radiogen_utils.course import precomputed
-from radiogen_utils.course.checks import NOT_YET, cohort
+from radiogen_utils.course.checks import NOT_YET, cohort, transfer
 from radiogen_utils.course.checks import own_tumour as own_check
 from radiogen_utils.course.checks import patches as check
 
@@ -141,3 +144,78 @@ def test_a_probability_elsewhere_is_judged():
     assert own_check.at_prevalence(right)
     assert "odds do" in own_check.at_prevalence(lambda p, old, new: p * new / old).message
     assert "does not depend" in own_check.at_prevalence(lambda p, old, new: p).message
+
+
+@pytest.fixture
+def slices():
+    patient = np.repeat(list("abcdef"), [3, 5, 4, 2, 6, 4])
+    return pd.DataFrame({"patient": patient, "label": np.isin(patient, ["a", "b"]).astype(int)})
+
+
+def test_slice_weights_are_judged(slices):
+    of_slices = slices.groupby("patient").label.transform("size")
+    assert transfer.slice_weights(training.slice_weights, slices)
+    assert "divide by the patient's slices" in transfer.slice_weights(lambda t: np.ones(len(t)), slices).message
+    found = transfer.slice_weights(lambda t: 1 / of_slices, slices).message
+    assert "the rest together 2.00 times as much" in found
+    assert "mean weight should be 1" in transfer.slice_weights(lambda t: 5 * training.slice_weights(t), slices).message
+    assert "24 weights are expected" in transfer.slice_weights(lambda t: np.ones(6), slices).message
+
+
+def probe(scaled=True, everybody=False, seen=False, classes=False, sign=1):
+    """A linear probe with one fault."""
+
+    def answer(x, y, fold):
+        if everybody:
+            x = StandardScaler().fit_transform(x)
+        scores = np.zeros(len(y))
+        for name in np.unique(fold):
+            out = fold == name
+            train = np.full(len(y), True) if seen else ~out
+            steps = [StandardScaler()] * (scaled and not everybody)
+            model = make_pipeline(*steps, LogisticRegression(max_iter=2000)).fit(x[train], y[train])
+            scores[out] = sign * (model.predict if classes else model.decision_function)(x[out])
+        return scores
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    "fault, words",
+    [
+        ({"everybody": True}, "fit the scaling on the training patients"),
+        ({"seen": True}, "labels of held-out patients change their own scores"),
+        ({"classes": True}, "decision_function"),
+        ({"scaled": False}, "another unit"),
+        ({"sign": -1}, "do the scores rise"),
+    ],
+)
+def test_a_linear_probe_is_judged(fault, words):
+    rng = np.random.default_rng(0)
+    names = [f"P{i:02d}" for i in range(60)]
+    labels, folds = pd.Series(np.arange(60) % 3 == 0, names).astype(int), pd.Series(np.arange(60) % 5, names)
+    features = pd.DataFrame(rng.normal(size=(60, 6)) + labels.to_numpy()[:, None], names)
+    assert transfer.linear_probe(probe(), features, labels, folds)
+    found = transfer.linear_probe(probe(**fault), features, labels, folds)
+    assert not found and words in found.message
+
+
+def test_a_split_by_slice_is_judged():
+    rng = np.random.default_rng(0)
+    patient = np.repeat([f"P{i:02d}" for i in range(30)], 6)
+    table = pd.DataFrame({"patient": patient, "label": (pd.Series(patient).str[1:].astype(int) % 3 == 0).astype(int)})
+    empty = np.zeros((len(table), 3, 1, 1), np.uint8)
+    data = patches.Patches(empty, empty[:, 0], table, "")
+    folds = pd.Series(np.arange(30) % 5, data.labels.index)
+    own = pd.DataFrame(rng.normal(size=(30, 20)), data.labels.index)
+    features = own.loc[patient]
+
+    def judge(answer):
+        return transfer.split_by_slice(answer, data, features, folds)
+
+    found = judge(lambda table, n: np.arange(len(table)) % n)
+    assert found and float(found.message.split()[-1]) > 0.7  # permuted labels
+    assert "in one fold" in judge(lambda table, n: table.patient.map(folds)).message
+    assert "0 to 4" in judge(lambda table, n: np.arange(len(table)) % n + 1).message
+    assert "only 2 of 5" in judge(lambda table, n: np.arange(len(table)) % 2).message
+    assert "180 folds are expected" in judge(lambda table, n: np.arange(n)).message
