@@ -12,7 +12,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from IPython import get_ipython
 
-from .. import figures
+from .. import figures, roc
 from ..data.cohort import SEQUENCES, Cohort
 from ..patches import percentile_window, stretch
 from ..support import is_batch
@@ -95,3 +95,20 @@ def slice_browser(cohort: Cohort, patient: str) -> ipywidgets.Widget | plt.Figur
         window=ipywidgets.IntSlider(max(round(high - low), 2), 2, 510, description="window", **wide),
         contour=ipywidgets.Checkbox(True, description="contour of the tumour", indent=False),
     )
+
+
+def threshold(y_true: np.ndarray, score: np.ndarray) -> ipywidgets.Widget | plt.Figure:
+    """Drag a threshold over the patients' scores: who is called positive, the counts, the point of the ROC curve.
+
+    It begins at log-odds 0, where a model finds both answers equally likely.
+
+    Args:
+        y_true: (N,) 0 or 1.
+        score: (N,).
+    """
+    low, high = roc.dots_range(score)
+    wide = {"style": {"description_width": "6em"}, "layout": {"width": "32em"}}
+    slider = ipywidgets.FloatSlider(
+        min(max(0, low), high), min=low, max=high, step=(high - low) / 200, description="threshold", **wide
+    )
+    return explore(functools.partial(roc.threshold_picture, y_true, score), threshold=slider)

@@ -3,9 +3,10 @@
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.metrics import roc_auc_score
 
-from radiogen_utils import patches
-from radiogen_utils.course.checks import NOT_YET, cohort
+from radiogen_utils import evaluation, patches
+from radiogen_utils.course.checks import NOT_YET, cohort, roc
 from radiogen_utils.course.checks import patches as check
 
 
@@ -101,3 +102,78 @@ def test_the_side_is_judged():
     shift, laterality = pd.Series([20.0, 30, -20]), pd.Series([1, 1, 3])
     assert cohort.side("Right", shift, laterality)
     assert "25 pixels to the right" in cohort.side("left", shift, laterality).message
+
+
+def pairs(y_true, score, tie=0.5):
+    positive, negative = score[y_true == 1][:, None], score[y_true == 0]
+    return ((positive > negative) + tie * (positive == negative)).mean()
+
+
+@pytest.mark.parametrize(
+    "answer, words",
+    [
+        (lambda y, s: pairs(y, s, 0), "counted as lost"),
+        (lambda y, s: pairs(y, s, 1), "counted as won"),
+        (lambda y, s: 1 - pairs(y, s), "scores lower"),
+        (lambda y, s: pairs(y, s) * (y == 1).sum() * (y == 0).sum(), "that is the number of pairs"),
+        (lambda y, s: None, "returns nothing"),
+    ],
+)
+def test_what_is_wrong_with_an_auc_is_said(answer, words):
+    assert words in roc.auc(answer).message
+
+
+def resampled(draw, percentiles=(2.5, 97.5)):
+    """An answer to the bootstrap, from a function that draws: rng, y_true, score -> y_true, score."""
+
+    def answer(y_true, score):
+        rng = np.random.default_rng(0)
+        return np.percentile([roc_auc_score(*draw(rng, y_true, score)) for _ in range(500)], percentiles)
+
+    return answer
+
+
+def drawn(rng, y_true, score):
+    chosen = rng.integers(len(score), size=len(score))
+    return y_true[chosen], score[chosen]
+
+
+def reordered(rng, y_true, score):
+    chosen = rng.permutation(len(score))
+    return y_true[chosen], score[chosen]
+
+
+@pytest.mark.parametrize(
+    "answer, words",
+    [
+        (resampled(reordered), "with replacement"),
+        (resampled(lambda rng, y, s: (y, rng.choice(s, len(s)))), "each with label and score"),
+        (resampled(drawn, (5, 95)), "percentiles 2.5 and 97.5"),
+        (resampled(drawn, (97.5, 2.5)), "lower end comes first"),
+        (lambda y, s: 0.7, "two numbers"),
+    ],
+)
+def test_what_is_wrong_with_a_bootstrap_is_said(answer, words):
+    assert words in roc.interval(answer).message
+
+
+def test_a_right_bootstrap_passes_whatever_its_draws():
+    assert roc.interval(resampled(drawn))
+    assert roc.interval(evaluation.delong_ci).passed is False  # three numbers
+
+
+def test_the_number_of_patients_is_judged():
+    assert roc.patients(4) and "square root" in roc.patients(2).message
+
+
+def unpaired(y_true, a, b):
+    rng = np.random.default_rng(0)
+    aucs = [[roc_auc_score(*drawn(rng, y_true, score)) for _ in range(500)] for score in (a, b)]
+    return np.percentile(np.subtract(*aucs), [2.5, 97.5])
+
+
+def test_a_difference_is_judged():
+    found = roc.paired(lambda *arms: evaluation.auc_difference(*arms, seed=3)[1:])
+    assert found and "though the two intervals overlap" in found.message
+    assert "same draw of patients" in roc.paired(unpaired).message
+    assert "sign is turned" in roc.paired(lambda y, a, b: evaluation.auc_difference(y, b, a)[1:]).message

@@ -1,6 +1,7 @@
 """Widgets draw a picture in batch, and draw anew when a control moves."""
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pytest
 from ipywidgets import IntSlider, VBox
 
@@ -42,6 +43,13 @@ def test_the_browser_begins_at_the_largest_tumour(tiny_cohort):
     patient = cohort.patients.index[1]
     figure = widgets.slice_browser(cohort, patient)
     assert figure.axes[0].get_title() == f"{patient}, slice 10, FLAIR"
+
+
+def test_the_threshold_begins_where_both_answers_are_equally_likely():
+    score, y_true = np.array([-2.0, -1, 0.5, 1, 2]), np.array([0, 0, 1, 0, 1])
+    figure = widgets.threshold(y_true, score)
+    assert figure.axes[0].lines[0].get_xdata()[0] == pytest.approx(0)
+    assert widgets.threshold(y_true, score + 10).axes[0].lines[0].get_xdata()[0] < 8.1
 
 
 def test_who_executes_in_batch_is_noticed(monkeypatch):
