@@ -1,6 +1,10 @@
-"""The paper's figures, and the plots around them. Each function draws; `finish` labels and writes."""
+"""The paper's figures, and the plots around them. Each function draws; `finish` labels and writes.
+
+Figure 2 is in `roc`.
+"""
 
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,11 +13,8 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.patheffects import withStroke
-from sklearn.metrics import roc_curve
 
-from . import article, facts
-from .evaluation import patient_scores, roc_band
-from .facts import NAMES, Model
+from .facts import NAMES
 from .patches import percentile_window, stretch
 from .support import write_atomically
 
@@ -32,11 +33,11 @@ the ten networks on FLAIR."""
 
 
 def finish(figure: plt.Figure, path: Path, synthetic: bool, attribution: str = ATTRIBUTION) -> None:
-    """Write a figure as PNG with its attribution; one from the phantom carries `SYNTHETIC` across its top.
+    """Write a figure as PNG and SVG with its attribution; one from the phantom carries `SYNTHETIC` across its top.
 
     Args:
         figure: complete but for the attribution.
-        path: file to write.
+        path: of the PNG; the SVG has its name with another ending.
         synthetic: the figure shows the phantom.
         attribution: source and licence of what is shown, where it is not the phantom.
     """
@@ -47,9 +48,11 @@ def finish(figure: plt.Figure, path: Path, synthetic: bool, attribution: str = A
         figure.text(0.5, drawn.y1 + 0.03, SYNTHETIC, ha="center", va="bottom", **style)
     else:
         figure.text(0.5, drawn.y0 - 0.01, attribution, ha="center", va="top", fontsize=7, color="0.4")
-    # Without the software's version in the file, the same figure gives the same bytes.
-    options = {"dpi": 150, "bbox_inches": "tight", "format": "png", "metadata": {"Software": None}}
-    write_atomically(path, lambda temporary: figure.savefig(temporary, **options))
+    # Without version, date and random names in the files, the same figure gives the same bytes.
+    with plt.rc_context({"svg.hashsalt": path.stem}):
+        for kind, metadata in (("png", {"Software": None}), ("svg", {"Date": None})):
+            options = {"dpi": 150, "bbox_inches": "tight", "format": kind, "metadata": metadata}
+            write_atomically(path.with_suffix(f".{kind}"), partial(figure.savefig, **options))
 
 
 def show_slice(axes: plt.Axes, image: np.ndarray, mask: np.ndarray | None = None, title: str = "") -> None:
@@ -129,61 +132,6 @@ def learning_curves(records: dict[str, dict]) -> plt.Figure:
         axes.set(xlabel="epoch", title=name, ylim=(0.9 * record["entropy"], 1.8 * record["prior_loss"]))
     panels.flat[0].set_ylabel("cross-entropy (nats)")
     figure.legend(*axes.get_legend_handles_labels(), loc="outside upper left", ncols=2, fontsize=8, frameon=False)
-    sns.despine(figure)
-    return figure
-
-
-def figure2(predictions: pd.DataFrame, table: pd.DataFrame, summary: pd.DataFrame, main: Model) -> plt.Figure:
-    """Figure 2: ROC curves over the published one, and the AUCs of paper and reproduction side by side.
-
-    Args:
-        predictions: out-of-fold scores; the curves are the article's arms (fine-tuned on FLAIR), first repeat.
-        table: `evaluation.auc_table(predictions)`.
-        summary: `repeats.over_repeats(predictions)`.
-        main: of the curve that gets the bootstrap band.
-    """
-    entries = [(f"paper, {NAMES[arm]}", article.AUC[arm], [], "black", "s") for arm in ("gbm", "scratch", "natural")]
-    for row in summary.to_dict("records"):
-        model = Model.of(row)
-        colour, marker = (COLOURS[model.arm], "o") if model.is_network else ("0.45", "D")
-        aucs = facts.of_model(table, model).auc
-        entries.append((str(model), (row["auc"], row["low"], row["high"]), aucs, colour, marker))
-    figure, (left, right) = plt.subplots(
-        1, 2, figsize=(12.5, max(5.2, 0.34 * len(entries) + 1)), width_ratios=[1, 0.95], layout="constrained"
-    )
-    rates = np.linspace(0, 1, 101)
-    curves = facts.select(table, arm=tuple(NAMES), sequences=main.sequences, readout=main.readout, repeat=0)
-    for row in curves.to_dict("records"):
-        model = Model.of(row)
-        scores = patient_scores(predictions, model)
-        colour, style = COLOURS[model.arm], "-" if model.backbone == main.backbone else ":"
-        false, true, _ = roc_curve(scores.y_true, scores.score, drop_intermediate=False)
-        label = f"{NAMES[model.arm]}, {model.backbone}: {row['auc']:.3f}"
-        left.plot(false, true, style, color=colour, lw=2 if model == main else 1.2, label=label)
-        if model == main:
-            low, high = roc_band(scores.y_true, scores.score, rates)
-            left.fill_between(
-                rates, low, high, color=colour, alpha=0.15, lw=0, label="its 95 % bootstrap band (pointwise)"
-            )
-    left.plot(*article.ROC.T, color="black", lw=2, label=f"published (glioblastoma MRI): {article.AUC['gbm'][0]:.3f}")
-    left.plot([0, 1], [0, 1], color="0.7", lw=1, ls="--")
-    left.set(xlabel="1 − specificity", ylabel="sensitivity", xlim=(0, 1), ylim=(0, 1.01), aspect="equal", anchor="N")
-    below = {"loc": "upper left", "bbox_to_anchor": (0, -0.14), "borderaxespad": 0}
-    left.legend(fontsize=8, frameon=False, title="AUC of the first repeat", title_fontsize=8, alignment="left", **below)
-
-    for position, (_, (auc, low, high), aucs, colour, marker) in enumerate(reversed(entries)):
-        right.errorbar(auc, position, xerr=[[auc - low], [high - auc]], fmt=marker, color=colour, capsize=3)
-        if len(aucs) > 1:
-            right.plot(aucs, [position + 0.25] * len(aucs), ".", color=colour, ms=3)
-        text = f"{auc:.3f} ({low:.3f}–{high:.3f})" + ("†" if len(aucs) == 1 else "")
-        right.text(1.03, position, text, va="center", fontsize=8, transform=right.get_yaxis_transform())
-    right.set_yticks(range(len(entries)), [entry[0] for entry in reversed(entries)], fontsize=8)
-    right.axvline(0.5, color="0.7", lw=1, ls="--")
-    right.set(
-        xlabel="AUC, mean over the repeats, with 95 % interval\n"
-        "small dots: single repeats; † only one; diamonds: simple models",
-        xlim=(min(0.4, summary.low.min() - 0.02), 1),
-    )
     sns.despine(figure)
     return figure
 

@@ -46,7 +46,7 @@ def publish(out: RunFolder, complete: bool) -> None:
     target.mkdir(exist_ok=True)
     names = ("predictions.csv", "permutations.csv", "results.json", "results.md")
     for file in (
-        *sorted(out.figures.glob("figure*.png")),
+        *sorted(out.figures.glob("figure*.[ps][nv]g")),
         out.figures / "clusterings.png",
         *map(out.folder.joinpath, names),
     ):

@@ -13,7 +13,6 @@ from radiogen_utils.course.authoring import source, tags
 
 NOT_CONVERTED = {
     "03_pretraining",
-    "05_roc",
     "06_heatmaps",
     "07_clusterings",
     "08_second_study",

@@ -5,12 +5,13 @@ import pandas as pd
 import pytest
 from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from radiogen_utils import own_tumour, patches, training
+from radiogen_utils import evaluation, own_tumour, patches, training
 from radiogen_utils.course import precomputed
-from radiogen_utils.course.checks import NOT_YET, cohort, transfer
+from radiogen_utils.course.checks import NOT_YET, cohort, roc, transfer
 from radiogen_utils.course.checks import own_tumour as own_check
 from radiogen_utils.course.checks import patches as check
 
@@ -177,6 +178,33 @@ def probe(scaled=True, everybody=False, seen=False, classes=False, sign=1):
             scores[out] = sign * (model.predict if classes else model.decision_function)(x[out])
         return scores
 
+
+def pairs(y_true, score, tie=0.5):
+    positive, negative = score[y_true == 1][:, None], score[y_true == 0]
+    return ((positive > negative) + tie * (positive == negative)).mean()
+
+
+@pytest.mark.parametrize(
+    "answer, words",
+    [
+        (lambda y, s: pairs(y, s, 0), "counted as lost"),
+        (lambda y, s: pairs(y, s, 1), "counted as won"),
+        (lambda y, s: 1 - pairs(y, s), "scores lower"),
+        (lambda y, s: pairs(y, s) * (y == 1).sum() * (y == 0).sum(), "that is the number of pairs"),
+        (lambda y, s: None, "returns nothing"),
+    ],
+)
+def test_what_is_wrong_with_an_auc_is_said(answer, words):
+    assert words in roc.auc(answer).message
+
+
+def resampled(draw, percentiles=(2.5, 97.5)):
+    """An answer to the bootstrap, from a function that draws: rng, y_true, score -> y_true, score."""
+
+    def answer(y_true, score):
+        rng = np.random.default_rng(0)
+        return np.percentile([roc_auc_score(*draw(rng, y_true, score)) for _ in range(500)], percentiles)
+
     return answer
 
 
@@ -219,3 +247,49 @@ def test_a_split_by_slice_is_judged():
     assert "0 to 4" in judge(lambda table, n: np.arange(len(table)) % n + 1).message
     assert "only 2 of 5" in judge(lambda table, n: np.arange(len(table)) % 2).message
     assert "180 folds are expected" in judge(lambda table, n: np.arange(n)).message
+
+
+def drawn(rng, y_true, score):
+    chosen = rng.integers(len(score), size=len(score))
+    return y_true[chosen], score[chosen]
+
+
+def reordered(rng, y_true, score):
+    chosen = rng.permutation(len(score))
+    return y_true[chosen], score[chosen]
+
+
+@pytest.mark.parametrize(
+    "answer, words",
+    [
+        (resampled(reordered), "with replacement"),
+        (resampled(lambda rng, y, s: (y, rng.choice(s, len(s)))), "each with label and score"),
+        (resampled(drawn, (5, 95)), "percentiles 2.5 and 97.5"),
+        (resampled(drawn, (97.5, 2.5)), "lower end comes first"),
+        (lambda y, s: 0.7, "two numbers"),
+    ],
+)
+def test_what_is_wrong_with_a_bootstrap_is_said(answer, words):
+    assert words in roc.interval(answer).message
+
+
+def test_a_right_bootstrap_passes_whatever_its_draws():
+    assert roc.interval(resampled(drawn))
+    assert roc.interval(evaluation.delong_ci).passed is False  # three numbers
+
+
+def test_the_number_of_patients_is_judged():
+    assert roc.patients(4) and "square root" in roc.patients(2).message
+
+
+def unpaired(y_true, a, b):
+    rng = np.random.default_rng(0)
+    aucs = [[roc_auc_score(*drawn(rng, y_true, score)) for _ in range(500)] for score in (a, b)]
+    return np.percentile(np.subtract(*aucs), [2.5, 97.5])
+
+
+def test_a_difference_is_judged():
+    found = roc.paired(lambda *arms: evaluation.auc_difference(*arms, seed=3)[1:])
+    assert found and "though the two intervals overlap" in found.message
+    assert "same draw of patients" in roc.paired(unpaired).message
+    assert "sign is turned" in roc.paired(lambda y, a, b: evaluation.auc_difference(y, b, a)[1:]).message
