@@ -7,6 +7,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
+from matplotlib.patheffects import withStroke
 from sklearn.metrics import roc_curve
 
 from . import article
@@ -60,8 +61,10 @@ def mark_sides(axes: plt.Axes) -> None:
 
     That the archive's images lie so is seen in its clinical table, which names the side of every tumour.
     """
+    style = {"va": "top", "color": "white", "weight": "bold", "fontsize": 8}
+    style["path_effects"] = [withStroke(linewidth=2, foreground="black")]  # on a white tumour, too
     for x, side, align in ((0.03, "R", "left"), (0.97, "L", "right")):
-        axes.text(x, 0.97, side, transform=axes.transAxes, ha=align, va="top", color="white", weight="bold", fontsize=8)
+        axes.text(x, 0.97, side, transform=axes.transAxes, ha=align, **style)
 
 
 def slices(rows: list[tuple[str, np.ndarray, np.ndarray]], sequences: tuple[str, ...]) -> plt.Figure:
@@ -96,6 +99,7 @@ def figure1(rows: dict[str, list[tuple[str, np.ndarray]]]) -> plt.Figure:
             panel.set_axis_off()
         for panel, (title, patch) in zip(axes, patches, strict=False):
             show_slice(panel, patch, title=title)
+        mark_sides(axes[0])
         axes[0].text(-0.08, 0.5, cluster, transform=axes[0].transAxes, rotation=90, ha="right", va="center")
     figure.tight_layout()
     return figure

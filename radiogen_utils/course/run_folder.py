@@ -50,6 +50,7 @@ class RunFolder:
         self.figures = self.folder / "figures"
         self.figures.mkdir(parents=True, exist_ok=True)
         self._asked = profile
+        self._cohort: Cohort | None = None
         self.profile_name = QUICK if self.stand_in else profile
 
     @property
@@ -110,7 +111,9 @@ class RunFolder:
             MissingStep: the folder has results of another cohort.
         """
         path = self.cohort_path if data is None else self.choose_cohort(data)
-        cohort = open_cohort(path)
+        if self._cohort is None or self._cohort.path != path:
+            self._cohort = open_cohort(path)
+        cohort = self._cohort
         known = self.results().get("cohort", {})
         if known and known["fingerprint"] != cohort.fingerprint:
             if not self._replaceable:

@@ -38,7 +38,9 @@ def explore(draw: Callable[..., plt.Figure], **controls: ipywidgets.Widget) -> i
         The widget; or, in batch, the figure at the controls' initial values.
     """
     if not is_interactive():
-        return draw(**{name: control.value for name, control in controls.items()})
+        figure = draw(**{name: control.value for name, control in controls.items()})
+        plt.close(figure)  # what is returned is shown; what is open would be shown once more
+        return figure
     picture = ipywidgets.Image(format="png", layout={"max_width": "100%", "object_fit": "contain"})
 
     def update(*_: object) -> None:

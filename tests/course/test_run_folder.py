@@ -11,7 +11,6 @@ import pytest
 from radiogen_utils.course import run_folder
 from radiogen_utils.course.run_folder import MissingStep, RunFolder, commit
 from radiogen_utils.course.settings import PROFILES, QUICK
-from radiogen_utils.data.cohort import open_cohort
 from radiogen_utils.data.download import Unreachable
 from radiogen_utils.patches import build_patches
 from radiogen_utils.support import CourseError, project_root
