@@ -12,10 +12,8 @@ from radiogen_utils.course import authoring, runner
 from radiogen_utils.course.authoring import source, tags
 
 NOT_CONVERTED = {
-    "03_pretraining",
     "04_transfer_learning",
     "05_roc",
-    "06_heatmaps",
     "07_clusterings",
     "08_second_study",
 }
