@@ -28,6 +28,9 @@ COLAB = f"""if "google.colab" in __import__("sys").modules:  # fetch the course
 """
 """First lines of every set-up cell: no other module of the course can be imported before it is there."""
 
+COLLAPSED = {"setup", "said", "recap", "bookkeeping"}
+"""Tags of the code that no reader needs: only its output is shown."""
+
 MINUTES_PER_EXERCISE = 5
 WORDS_PER_MINUTE = 180
 LINES_PER_MINUTE = 10
@@ -122,7 +125,7 @@ def glossary(folder: Path = NOTEBOOKS) -> list[Term]:
     for entry in re.split(r"^### ", (folder / "glossary.md").read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]:
         name, _, rest = entry.partition("\n")
         also = re.search(r"<!-- also: (.*?) -->", rest)
-        text = " ".join(re.sub(r"<!--.*?-->|^## .*$", "", rest, flags=re.MULTILINE).split())
+        text = " ".join(re.sub(r"<!--.*?-->|<a .*?</a>|^## .*$", "", rest, flags=re.MULTILINE).split())
         plain = re.sub(r"\[([^\]]*)\]\([^)]*\)|[*_`]", r"\1", text).replace('"', "'")
         first = re.match(r".*?[.](?= [A-Z]|$)", plain)
         forms = (name.strip(), *(also[1].split("; ") if also else ()))
@@ -218,13 +221,16 @@ def finish(notebook: dict, stem: str, terms: list[Term], references: dict[str, d
 
     for cell, text in zip(written, texts, strict=True):
         cell["source"] = _lines(_DOI.sub(cite, text))
-    card = written[0]
-    card["source"] = _lines(re.sub(r"^- \*\*Time:\*\*.*$", _time(notebook, stem), source(card), flags=re.MULTILINE))
     for cell in notebook["cells"]:
         if "setup" in tags(cell):
             code = re.sub(r'\Aif "google\.colab".*?\n(?=\S)', "", source(cell), flags=re.DOTALL)
             cell["source"] = _lines(COLAB + code)
-            cell["metadata"].setdefault("jupyter", {})["source_hidden"] = True
+        if cell["cell_type"] == "code":
+            cell["metadata"].pop("jupyter", None)
+            if COLLAPSED & set(tags(cell)):
+                cell["metadata"]["jupyter"] = {"source_hidden": True}
+    card = written[0]
+    card["source"] = _lines(re.sub(r"^- \*\*Time:\*\*.*$", _time(notebook, stem), source(card), flags=re.MULTILINE))
     return notebook
 
 

@@ -41,7 +41,7 @@ def explore(draw: Callable[..., plt.Figure], **controls: ipywidgets.Widget) -> i
         figure = draw(**{name: control.value for name, control in controls.items()})
         plt.close(figure)  # what is returned is shown; what is open would be shown once more
         return figure
-    picture = ipywidgets.Image(format="png", layout={"max_width": "100%", "object_fit": "contain"})
+    picture = ipywidgets.Image(format="png", layout={"max_width": "100%"})
 
     def update(*_: object) -> None:
         figure = draw(**{name: control.value for name, control in controls.items()})
@@ -50,7 +50,7 @@ def explore(draw: Callable[..., plt.Figure], **controls: ipywidgets.Widget) -> i
     for control in controls.values():
         control.observe(update, "value")
     update()
-    return ipywidgets.VBox([picture, *controls.values()])
+    return ipywidgets.VBox([picture, *controls.values()], layout={"align_items": "flex-start"})
 
 
 def _png(figure: plt.Figure) -> bytes:
@@ -90,7 +90,7 @@ def slice_browser(cohort: Cohort, patient: str) -> ipywidgets.Widget | plt.Figur
     return explore(
         draw,
         number=ipywidgets.SelectionSlider(options=numbers, value=first, description="slice", **wide),
-        sequence=ipywidgets.ToggleButtons(options=SEQUENCES, value="FLAIR", style={"button_width": "8em"}),
+        sequence=ipywidgets.ToggleButtons(options=SEQUENCES, value="FLAIR", style={"button_width": "10em"}),
         level=ipywidgets.IntSlider(round((low + high) / 2), 0, 255, description="level", **wide),
         window=ipywidgets.IntSlider(max(round(high - low), 2), 2, 510, description="window", **wide),
         contour=ipywidgets.Checkbox(True, description="contour of the tumour", indent=False),

@@ -171,6 +171,14 @@ def test_every_term_has_a_definition_and_no_form_belongs_to_two():
     assert all(term.definition.endswith(".") for term in terms)
 
 
+def test_links_to_terms_work_in_jupyterlab():
+    """Which names a heading by its text, capitals included; GitHub does not."""
+    text = (runner.NOTEBOOKS / "glossary.md").read_text(encoding="utf-8")
+    for term in authoring.glossary():
+        anchor = term.link.partition("#")[2]
+        assert anchor == term.name.replace(" ", "-") or f'<a id="{anchor}"></a>' in text, term.name
+
+
 def test_what_is_cited_stands_in_the_bibliography(terms):
     notebook = copy.deepcopy(CONVERTED["01_cohort"])
     notebook["cells"][0]["source"] += ["\n[Nobody](https://doi.org/10.1/unknown)"]
