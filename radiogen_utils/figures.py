@@ -292,7 +292,7 @@ def figure3(groups: dict[str, list[Tile]], signed: bool = False, side: float = 1
     for block, (group, tiles) in zip(grid.reshape(len(groups), lines, columns), groups.items(), strict=True):
         for column, tile in zip(block.T, tiles, strict=False):
             show_slice(column[0], tile.patch)
-            title = f"{tile.title}, wrong" if tile.wrong else tile.title
+            title = (f"{tile.title}, wrong" if tile.wrong else tile.title).replace("\n-", "\n−")
             style = {"color": "#d55e00", "weight": "bold"} if tile.wrong else {}
             column[0].set_title(title, fontsize=7.5, **style)
             for axes, (name, heatmap) in zip(column[1:], tile.maps.items(), strict=True):
