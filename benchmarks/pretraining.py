@@ -165,8 +165,12 @@ def main() -> None:
     file = FIGURES / "pretraining.json"
     mark = {"data": fingerprint(data.images.tobytes(), data.tissues.tobytes(), "".join(data.case))}
     mark |= {"cases": len(cases), "held_out_cases": len(held_out)}
+    by_slice = np.random.default_rng(0).random(len(data.case)) < 0.2
+    splits = {"slices": by_slice, "cases": np.isin(data.case, held_out)}
+    flair = data.images[:, [SEQUENCES.index("FLAIR")]]
+    mark["memory"] = {name: round(dense.memory_r2(flair, data.tissues, out), 3) for name, out in splits.items()}
     found = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
-    rows = found["rows"] if {name: found.get(name) for name in mark} == mark else []
+    rows = found["rows"] if found.get("data") == mark["data"] else []
     seen, unseen = (np.isin(data.case, part) for part in (cases, held_out))
     test = LesionPatches(data.images[unseen], data.tissues[unseen], data.case[unseen])
     for variant in VARIANTS:

@@ -113,7 +113,7 @@ def learning_curves(records: dict[str, dict]) -> plt.Figure:
         records: network's name -> record of its pretraining.
     """
     figure, panels = plt.subplots(
-        1, len(records), squeeze=False, sharey=True, figsize=(0.5 + 4.2 * len(records), 3.8), layout="constrained"
+        1, len(records), squeeze=False, sharey=True, figsize=(0.5 + 5.2 * len(records), 3.4), layout="constrained"
     )
     for axes, (name, record) in zip(panels.flat, records.items(), strict=True):
         curve = pd.DataFrame(record["curve"])
@@ -123,10 +123,21 @@ def learning_curves(records: dict[str, dict]) -> plt.Figure:
         axes.axhline(record["entropy"], color="0.5", ls=":", label="the true shares (lowest possible)")
         # The first epochs of a large network would squash everything else.
         axes.set(xlabel="epoch", title=name, ylim=(0.9 * record["entropy"], 1.8 * record["prior_loss"]))
+        _name_lines(axes)
     panels.flat[0].set_ylabel("cross-entropy (nats)")
-    figure.legend(*axes.get_legend_handles_labels(), loc="outside upper left", ncols=2, fontsize=8, frameon=False)
     sns.despine(figure)
     return figure
+
+
+def _name_lines(axes: plt.Axes) -> None:
+    """Write each line's label at its end, right of the panel, where none covers another."""
+    ends = sorted(axes.lines, key=lambda line: line.get_ydata()[-1])
+    low, high = axes.get_ylim()
+    y = -np.inf
+    for line in ends:
+        y = max(y + 0.08, (line.get_ydata()[-1] - low) / (high - low))
+        style = {"color": line.get_color(), "fontsize": 8, "va": "center", "transform": axes.transAxes}
+        axes.text(1.02, y, line.get_label(), **style)
 
 
 def figure2(predictions: pd.DataFrame, table: pd.DataFrame, summary: pd.DataFrame, main: tuple[str, str]) -> plt.Figure:

@@ -204,3 +204,11 @@ def test_pictures_of_answers_have_a_row_a_network():
     data = patches(6)
     figure = tissue_pictures.answers(data.images[:2, [1]], data.tissues[:2], {"a": models.create("compact", 1, 3)})
     assert len(figure.axes) == 3 * 2
+
+
+def test_memory_knows_what_it_has_seen_and_nothing_else():
+    data = patches(40)
+    twice = np.concatenate([data.images[:, [1]]] * 2), np.concatenate([data.tissues] * 2)
+    assert dense.memory_r2(*twice, np.arange(80) >= 40) == 1
+    shuffled = np.random.default_rng(0).permutation(data.tissues)
+    assert dense.memory_r2(data.images[:, [1]], shuffled, np.arange(40) >= 20) < 0.3
