@@ -278,7 +278,8 @@ class Tile:
 def figure3(groups: dict[str, list[Tile]], signed: bool = False, side: float = 1.45) -> plt.Figure:
     """Figure 3: patches and, below each, heatmaps within the tumour's contour; a title in colour marks an error.
 
-    Maps of the same name share one scale, so that a map without evidence looks empty.
+    Maps of the same name share one scale, so that a map without evidence looks empty. Signed ones come from heads whose
+    weights differ much in size, so each has its own scale, whose end is printed on it.
 
     Args:
         groups: group's name -> its patients.
@@ -308,13 +309,19 @@ def figure3(groups: dict[str, list[Tile]], signed: bool = False, side: float = 1
             column[0].set_title(title, fontsize=7.5, **style)
             for axes, (name, heatmap) in zip(column[1:], tile.maps.items(), strict=True):
                 show_slice(axes, tile.patch, tile.mask)
-                colours = {"cmap": "RdBu_r", "vmin": -highest[name]} if signed else {"cmap": "inferno", "vmin": 0}
                 shown = _as_large(heatmap, tile.mask)
-                axes.imshow(shown, vmax=highest[name], alpha=0.8 if signed else 0.65, **colours)
+                if signed:
+                    end = float(np.abs(shown).max()) or 1.0
+                    axes.imshow(shown, cmap="RdBu_r", vmin=-end, vmax=end, alpha=0.8)
+                    axes.text(2, 77, f"±{end:.2g}", color="white", fontsize=8)
+                else:
+                    axes.imshow(shown, cmap="inferno", vmin=0, vmax=highest[name], alpha=0.65)
         for axes, text in zip(block[:, 0], (f"{group}\npatch", *names), strict=True):
             axes.text(-0.06, 0.5, text, transform=axes.transAxes, rotation=90, ha="right", va="center", fontsize=8.5)
-    ends = ("blue: against the class", "red: for it") if signed else ("dark: no evidence for the class", "bright: much")
-    figure.supxlabel(", ".join((*ends, "one scale for each kind of map")), fontsize=8, color="0.3")
+    scale = "dark: no evidence for the class, bright: much; one scale for each kind of map"
+    if signed:
+        scale = "blue: against the class, red: for it; ±: log-odds at full colour"
+    figure.supxlabel(scale, fontsize=8, color="0.3")
     return figure
 
 
