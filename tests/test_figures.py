@@ -74,21 +74,34 @@ def test_heatmaps_share_one_scale_and_end_at_the_tumour():
     mask[20:60, 20:60] = True
     maps = [np.full((80, 80), value) for value in (0.2, 0.0)]
     maps[0][0, 0] = 5  # outside the tumour
-    rows = {"group": [(f"P{i}", np.zeros((80, 80), np.uint8), mask, heatmap) for i, heatmap in enumerate(maps)]}
-    figure = figures.figure3(rows)
+    patch = np.zeros((80, 80), np.uint8)
+    tiles = [figures.Tile(f"P{i}", i == 1, patch, mask, {"map": heatmap}) for i, heatmap in enumerate(maps)]
+    figure = figures.figure3({"group": tiles})
+    assert [axes.get_title() for axes in figure.axes[:2]] == ["P0", "P1, wrong"]
     shown = [axes.images[1] for axes in figure.axes if len(axes.images) == 2]
     assert [image.get_clim() for image in shown] == [(0, 0.2)] * 2
     for image, heatmap in zip(shown, maps, strict=True):
         assert np.array_equal(image.get_array().mask, ~mask) and np.array_equal(image.get_array().data, heatmap)
 
 
-def test_margins_of_the_trained_networks_stand_beside_the_control_s():
-    trained, control = (pd.DataFrame({"contrast": [c, c], "rho": [r, r]}) for c, r in ((0.5, 0.2), (-0.5, -0.2)))
-    left, right = figures.margins({"Grad-CAM": trained}, {"Grad-CAM": control}).axes
+def test_margins_of_every_network_stand_in_their_own_strip():
+    tables = {
+        name: pd.DataFrame({"contrast": [c, c], "rho": [r, r]})
+        for name, c, r in (("trained", 0.5, 0.2), ("random weights", -0.5, -0.2))
+    }
+    summaries = pd.DataFrame(
+        {
+            (question, "Grad-CAM", name): {"low": sign * value, "median": sign * value, "high": sign * value}
+            for question, value in (("margin − core", 0.5), ("irregularity ρ", 0.2))
+            for name, sign in (("trained", 1), ("random weights", -1))
+        }
+    ).T
+    left, right = figures.margins({"Grad-CAM": tables}, summaries).axes
     for axes, value in ((left, 0.5), (right, 0.2)):
-        dots = [tuple(points.get_offsets()[:, 1]) for points in axes.collections if len(points.get_offsets())]
-        assert dots == [(value, value), (-value, -value)]
-        assert [label.get_text() for label in axes.get_xticklabels()] == ["trained", "random weights"]
+        dots = [list(drawn.get_xdata()) for drawn in axes.lines if drawn.get_marker() == "."]
+        assert dots == [[-value, -value], [value, value]]  # from the bottom
+    labels = [label.get_text() for label in left.get_yticklabels()]
+    assert labels == ["Grad-CAM, random weights", "Grad-CAM, trained"]
 
 
 @pytest.mark.parametrize("synthetic", [True, False])

@@ -14,8 +14,9 @@ from .. import cross_validation, facts
 from ..data.cohort import Cohort, open_cohort
 from ..data.download import Unreachable, find_cohort, phantom_notice
 from ..data.verification import verify
+from ..lesions import LesionPatches, find_lesions, of_slices, open_lesions
 from ..patches import Patches, keep_patches
-from ..pretraining import find_slices
+from ..pretraining import find_slices, open_slices
 from ..support import CourseError, project_root, write_atomically
 from ..verdicts import published_task
 from . import first_study, precomputed
@@ -229,6 +230,22 @@ class RunFolder:
             return find_slices("phantom", self.profile.phantom_cases, self.profile.seed), "phantom"
         path = find_slices(where)
         return path, "slices" if path else "shipped weights"
+
+    def lesions(self, where: str = "auto") -> tuple[LesionPatches, Path | None]:
+        """Glioblastoma patches with their tissues, and where they were found; without any, the phantom's and `None`.
+
+        Args:
+            where: as for `lesions.find_lesions`: `auto` looks into `data/` and beside the cohort, unless that is a
+                phantom.
+        """
+        place = Path(self._source().get("path", "")).parent
+        path = find_lesions(where, [] if self.synthetic else [project_root() / "data", place])
+        if path:
+            print(f"glioblastoma: {path.name}", flush=True)
+            return open_lesions(path, volumes=40), path
+        print("glioblastoma: none given; what is computed here uses the SYNTHETIC PHANTOM's tumours", flush=True)
+        phantom = find_slices("phantom", PROFILES[QUICK].phantom_cases, self.profile.seed)
+        return of_slices(open_slices(phantom)), None
 
     def forget_scores(self) -> None:
         """Remove the scores of an earlier run, which must never be read with the networks of this one."""

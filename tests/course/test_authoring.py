@@ -12,8 +12,6 @@ from radiogen_utils.course import authoring, runner
 from radiogen_utils.course.authoring import source, tags
 
 NOT_CONVERTED = {
-    "03_pretraining",
-    "06_heatmaps",
     "07_clusterings",
     "08_second_study",
 }
