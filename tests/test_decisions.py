@@ -15,7 +15,7 @@ def outcomes(log_odds):
 
 def test_net_benefit_by_hand():
     y_true, probability = [1, 1, 0, 0, 0], [0.8, 0.3, 0.5, 0.2, 0.1]
-    # At 0.25: two true positives, one false one at odds 1/3. At 0.5, reached by the patient of 0.5: one and one, odds 1.
+    # At 0.25: two true positives, a false one at odds 1/3. At 0.5, which one patient just reaches: one and one, odds 1.
     expected = [2 / 5 - 1 / 5 / 3, 1 / 5 - 1 / 5 * 1, 1 / 5]
     assert decisions.net_benefit(y_true, probability, [0.25, 0.5, 0.6]) == pytest.approx(expected)
     assert decisions.net_benefit(y_true, probability, [0.0]) == pytest.approx([2 / 5])
