@@ -50,7 +50,6 @@ DIFFERENCES = [
     (("images and age", "stacked"), ("images", "stacked")),
     (("images and age", "stacked"), ("age", "stacked")),
     (("images, age and grade", "stacked"), ("images and age", "stacked")),
-    (("images", "not nested"), ("images", "stacked")),
 ]
 """Arms and readouts that are compared, the first minus the second."""
 FACTS = ["arm", "pretraining", "backbone", "pixels", "sequences", "readout", "pooling", "split"]

@@ -18,6 +18,8 @@ import joblib
 import numpy as np
 import pandas as pd
 
+from sklearn.metrics import roc_auc_score
+
 from radiogen_utils import article, curves, evaluation, multiverse, verdicts
 from radiogen_utils.course import precomputed
 from radiogen_utils.course.settings import PROFILES
@@ -166,6 +168,15 @@ def published(table: pd.DataFrame) -> list[dict]:
     return rows
 
 
+def studies() -> dict[str, float]:
+    """AUCs of the two studies' main arms, FLAIR from glioblastoma: fine-tuned, and the dense network's linear probe."""
+    results = json.loads((precomputed.FOLDER / "results.json").read_text(encoding="utf-8"))
+    arms = {(row["arm"], row["backbone"]): row["auc"] for row in results["roc"]["summary"]}
+    probes = precomputed.second_study().query("arm == 'gbm' and sequences == 'FLAIR' and pooling == 'patch'")
+    aucs = [roc_auc_score(rows.y_true, rows.score) for _, rows in probes.groupby(["network", "repeat"])]
+    return {"first study": arms["gbm", "compact"], "second study": float(np.mean(aucs))}
+
+
 def summarise(parts: dict[str, tuple[pd.DataFrame, np.ndarray]], labels: pd.Series) -> dict:
     """What figures/multiverse.json holds."""
     rows, nulls = [], {}
@@ -182,6 +193,7 @@ def summarise(parts: dict[str, tuple[pd.DataFrame, np.ndarray]], labels: pd.Seri
         "null": nulls,
         "explained": {kind: multiverse.explained_variance(table).to_dict() for kind, (table, _) in parts.items()},
         "published": published(parts["frozen"][0]),
+        "studies": studies(),
     }
 
 
@@ -208,9 +220,10 @@ def write(parts: dict[str, tuple[pd.DataFrame, np.ndarray]], labels: pd.Series) 
     table = pd.concat([table.assign(kind=kind) for kind, (table, _) in parts.items()], ignore_index=True)
     table = table[["kind", "number", "initialisation", *CHOICES, "auc", "low", "high"]]
     table.to_csv(precomputed.FOLDER / "multiverse.csv", index=False, float_format="%.4f")
-    text = json.dumps(summarise(parts, labels), indent=1, default=float)
+    found = summarise(parts, labels)
+    text = json.dumps(found, indent=1, default=float)
     (precomputed.FOLDER / "multiverse.json").write_text(text + "\n", encoding="utf-8")
-    figure = curves.specification_curve(table[table.kind == "frozen"])
+    figure = curves.specification_curve(table[table.kind == "frozen"], found["studies"])
     for suffix in ("png", "svg"):
         figure.savefig(precomputed.FOLDER / f"multiverse.{suffix}", dpi=200, bbox_inches="tight")
 

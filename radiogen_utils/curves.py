@@ -152,7 +152,8 @@ def calibration(curves: Mapping[str, pd.DataFrame], probability: np.ndarray) -> 
     """
     figure, axes = plt.subplots(figsize=(4.6, 4.6), layout="constrained")
     axes.plot([0, 1], [0, 1], color="0.7", lw=1, ls="--")
-    for colour, (name, curve) in zip(sns.color_palette("colorblind"), curves.items(), strict=False):
+    for number, (name, curve) in enumerate(curves.items()):
+        colour = sns.color_palette("colorblind")[number]
         error = [curve.observed - curve.low, curve.high - curve.observed]
         axes.errorbar(curve.predicted, curve.observed, error, fmt="o-", color=colour, capsize=2)
         axes.annotate(
@@ -173,14 +174,18 @@ def decision_curves(curves: Mapping[str, pd.DataFrame]) -> plt.Figure:
     """
     figure, axes = plt.subplots(figsize=(6.4, 4), layout="constrained")
     first = next(iter(curves.values()))
+    ends = {name: curve.model.iloc[-1] for name, curve in curves.items()} | {"nobody": 0.0}
+    gap, place = 0.06 * (first.high.max() + 0.04), -np.inf
+    for name in sorted(ends, key=ends.get):  # labels of ends that lie close are moved apart
+        place = max(place + gap, ends[name])
+        ends[name] = place
     for colour, (name, curve) in zip(sns.color_palette("colorblind"), curves.items(), strict=False):
         axes.plot(curve.index, curve.model, color=colour, lw=2)
-        end = curve.iloc[-1]
-        axes.text(curve.index[-1], end.model, f" {name}", color=colour, va="center", fontsize=9)
+        axes.text(curve.index[-1], ends[name], f" {name}", color=colour, va="center", fontsize=9)
     axes.fill_between(first.index, first.low, first.high, color=sns.color_palette("colorblind")[0], alpha=0.12, lw=0)
     axes.plot(first.index, first.everybody, color="0.4", lw=1.5, ls=":")
     axes.axhline(0, color="0.4", lw=1.5)
-    axes.text(first.index[-1], 0, " nobody", color="0.4", va="center", fontsize=9)
+    axes.text(first.index[-1], ends["nobody"], " nobody", color="0.4", va="center", fontsize=9)
     place = first.index[np.argmin(np.abs(first.everybody - 0.02))]
     axes.annotate("everybody", (place, 0.02), (4, 4), textcoords="offset points", color="0.4", fontsize=9)
     axes.set(xlabel="threshold: act from this probability on", ylabel="net benefit (true positives a patient)")

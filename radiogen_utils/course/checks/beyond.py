@@ -26,7 +26,7 @@ def training_scores(answer: Callable[[Pipeline, np.ndarray, np.ndarray], np.ndar
 
     A function of the untrained model, the training patients' features (N, F) and labels (N,).
     """
-    aucs, before = [], None
+    aucs = []
     for seed in range(4):
         part, labels = noise(seed=seed)
         model, values, y = part.create(0), part.values[0], labels.to_numpy()
@@ -39,11 +39,10 @@ def training_scores(answer: Callable[[Pipeline, np.ndarray, np.ndarray], np.ndar
         if set(np.unique(found)) <= {0.0, 1.0}:
             raise Wrong("these are classes, 0 and 1; ask for scores: method='decision_function'")
         aucs.append(roc_auc_score(y, found))
-        before = found if seed == 0 else before
     if np.mean(aucs) > 0.75:
         raise Wrong(
-            f"the features are noise, yet these scores have an AUC of {np.mean(aucs):.2f}: each patient's own label was "
-            "seen; use cross_val_predict"
+            f"the features are noise, yet these scores have an AUC of {np.mean(aucs):.2f}: each patient's own label "
+            "was seen; use cross_val_predict"
         )
     part, labels = noise(seed=0)
     signal = part.values[0].copy()
