@@ -17,7 +17,6 @@ from pathlib import Path
 import joblib
 import numpy as np
 import pandas as pd
-
 from sklearn.metrics import roc_auc_score
 
 from radiogen_utils import article, curves, evaluation, multiverse, verdicts

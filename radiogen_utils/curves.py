@@ -8,7 +8,7 @@ import pandas as pd
 import seaborn as sns
 
 from . import article
-from .figures import COLOURS, NAMES
+from .figures import COLOURS, INPUTS, NAMES
 from .multiverse import CHOICES
 
 STARTS = {
@@ -156,10 +156,7 @@ def calibration(curves: Mapping[str, pd.DataFrame], probability: np.ndarray) -> 
         colour = sns.color_palette("colorblind")[number]
         error = [curve.observed - curve.low, curve.high - curve.observed]
         axes.errorbar(curve.predicted, curve.observed, error, fmt="o-", color=colour, capsize=2)
-        axes.annotate(
-            name, (curve.predicted.iloc[-1], curve.observed.iloc[-1]), (0, 8), textcoords="offset points", color=colour,
-            ha="right", fontsize=9,
-        )  # fmt: skip
+        axes.text(0.03, 0.96 - 0.06 * number, name, color=colour, fontsize=9, va="top", transform=axes.transAxes)
     sns.rugplot(x=probability, ax=axes, color="0.3", height=0.03)
     axes.set(xlabel="predicted probability", ylabel="observed share of cluster 2", xlim=(0, 1), ylim=(0, 1))
     sns.despine(figure)
@@ -193,3 +190,11 @@ def decision_curves(curves: Mapping[str, pd.DataFrame]) -> plt.Figure:
     axes.xaxis.set_major_formatter("{x:.0%}")
     sns.despine(figure)
     return figure
+
+
+def arm_name(row: object) -> str:
+    """How a figure calls a row of the arms in figures/beyond.json."""
+    if row.readout == "discriminant":
+        return f"probe, {INPUTS.get(row.sequences, row.sequences)}, {row.pooling}"
+    detail = row.backbone if row.readout == "alone" else row.readout
+    return row.arm if row.arm.startswith("age") else f"{row.arm}, {detail}"

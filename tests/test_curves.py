@@ -62,3 +62,15 @@ def test_calibration_and_decision_curves_are_drawn_with_their_names():
     axes = curves.decision_curves({"images": found}).axes[0]
     assert np.array_equal(axes.lines[0].get_ydata(), found.model)
     assert {" images", " nobody", "everybody"} <= {text.get_text() for text in axes.texts}
+
+
+def test_arms_have_readable_names():
+    blank = {"arm": "images", "backbone": "", "sequences": "", "readout": "stacked", "pooling": ""}
+    rows = [
+        blank,
+        blank | {"arm": "age and grade"},
+        blank | {"arm": "image features", "backbone": "trees", "readout": "alone"},
+        blank | {"arm": "gbm", "sequences": "all", "readout": "discriminant", "pooling": "tumour"},
+    ]
+    names = [curves.arm_name(row) for row in pd.DataFrame(rows).itertuples()]
+    assert names == ["images, stacked", "age and grade", "image features, trees", "probe, three sequences, tumour"]
