@@ -125,6 +125,40 @@ def more_than_chance(p: float, smallest_p: float) -> Verdict:
     return Verdict(UNDECIDED, f"p = {p:.2g} is not less than {SIGNIFICANCE}")
 
 
+def better_in_most(share: float, p: float, smallest_p: float) -> Verdict:
+    """The claim that one initialisation ranks better than another in most specifications of a multiverse.
+
+    Args:
+        share: of the specifications in which it does.
+        p: two-sided, of the share (`multiverse.share_p`), adjusted where several are tested.
+        smallest_p: that so many permutations can give.
+    """
+    if smallest_p >= SIGNIFICANCE:
+        return Verdict(NOT_TESTED, f"so few permutations cannot give less than p = {smallest_p:.2g}")
+    found = f"it does in {share:.0%} of the specifications, p = {p:.2g}"
+    if p < SIGNIFICANCE:
+        return Verdict(SUPPORTED if share > 0.5 else CONTRADICTED, found)
+    return Verdict(UNDECIDED, f"{found}, which exchanging patients' ranks gives as well")
+
+
+def goal(auc: float, low: float, high: float, wanted: float, repeats: int) -> Verdict:
+    """The claim that an AUC reaches a goal that was set beforehand.
+
+    Args:
+        auc: mean over the repeats.
+        low: lower end of its interval.
+        high: upper end.
+        wanted: the goal.
+        repeats: how many there are.
+    """
+    if repeats < MIN_REPEATS:
+        return SINGLE_REPEAT
+    side = "reaches" if auc >= wanted else "falls short of"
+    place = {SUPPORTED: "below", CONTRADICTED: "above", UNDECIDED: "within"}
+    word = _sign(low, high, wanted)
+    return Verdict(word, f"the AUC, {auc:.3f}, {side} the goal of {wanted:.2f}, which lies {place[word]} its interval")
+
+
 def at_the_margin(trained: Interval, beyond: Mapping[str, Interval]) -> Verdict:
     """The article's claims on heatmaps: trained networks show it, and more so than each control.
 

@@ -184,3 +184,31 @@ def test_a_ratio_that_changes_with_time_is_said_to():
     )
     assert found[1].why == "the ratio's interval lies above one, adjusted above one"
     assert "below one, adjusted on both sides" in verdicts.shorter_survival((0.2, 0.9), (0.5, 1.5), 0.5).why
+
+
+@pytest.mark.parametrize(
+    "share, p, smallest, word",
+    [
+        (0.8, 0.049, 0.001, SUPPORTED),
+        (0.2, 0.049, 0.001, CONTRADICTED),
+        (0.8, 0.05, 0.001, UNDECIDED),
+        (0.9, 0.05, 0.05, NOT_TESTED),
+    ],
+)
+def test_better_in_most_specifications_by_p_and_side(share, p, smallest, word):
+    assert verdicts.better_in_most(share, p, smallest).word == word
+
+
+@pytest.mark.parametrize(
+    "auc, low, high, word, why",
+    [
+        (0.92, 0.871, 0.96, SUPPORTED, "reaches the goal of 0.87, which lies below"),
+        (0.88, 0.87, 0.95, UNDECIDED, "reaches the goal of 0.87, which lies within"),
+        (0.84, 0.78, 0.90, UNDECIDED, "falls short of the goal of 0.87, which lies within"),
+        (0.80, 0.75, 0.869, CONTRADICTED, "falls short of the goal of 0.87, which lies above"),
+    ],
+)
+def test_a_goal_by_the_interval_and_the_value(auc, low, high, word, why):
+    found = verdicts.goal(auc, low, high, 0.87, 5)
+    assert found.word == word and why in found.why
+    assert verdicts.goal(auc, low, high, 0.87, 1).word == NOT_TESTED

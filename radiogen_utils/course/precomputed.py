@@ -97,6 +97,18 @@ def second_study_beyond_size() -> dict:
     return json.loads((FOLDER / "second_study.json").read_text(encoding="utf-8"))
 
 
+def multiverse() -> tuple[pd.DataFrame, dict]:
+    """The multiverse on the published cohort: AUC of every specification and start, and what they say together."""
+    table = pd.read_csv(FOLDER / "multiverse.csv")
+    return table, json.loads((FOLDER / "multiverse.json").read_text(encoding="utf-8"))
+
+
+def beyond() -> tuple[pd.DataFrame, dict]:
+    """Stacked models on the published cohort: out-of-fold scores, and what cannot be computed from them."""
+    scores = pd.read_csv(FOLDER / "beyond.csv", keep_default_na=False)
+    return scores, json.loads((FOLDER / "beyond.json").read_text(encoding="utf-8"))
+
+
 def copy_weights(folder: Path) -> dict:
     """Copy the glioblastoma weights that come with the course into a run folder; returns the record of their training.
 

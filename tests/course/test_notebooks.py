@@ -34,7 +34,7 @@ def test_everything_promised_is_there(run):
     for name in ("figure1", "figure2", "figure3"):
         image = np.asarray(Image.open(run / "figures" / f"{name}.png").convert("L"))
         assert min(image.shape) > 400 and image.std() > 20
-    assert len(list((run / "notebooks").glob("*.ipynb"))) == 9
+    assert len(list((run / "notebooks").glob("*.ipynb"))) == 11
     results = json.loads((run / "results.json").read_text())
     assert {"run", "cohort", "patches", "pretraining", "training", "roc", "heatmaps", "clusterings", "seconds"} <= set(
         results
