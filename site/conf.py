@@ -1,8 +1,9 @@
 """Sphinx's settings for the site; `make site` copies them beside the pages that it gathers."""
 
-from docutils.nodes import SkipNode
+from docutils.nodes import Node, SkipNode
 from docutils.utils.math import latex2mathml
 from sphinx.application import Sphinx
+from sphinx.writers.html5 import HTML5Translator
 
 from radiogen_utils.course.authoring import REPOSITORY
 
@@ -42,8 +43,13 @@ html_css_files = ["site.css"]
 html_js_files = [("site.js", {"defer": "defer"}), ("explorer.js", {"defer": "defer"})]
 html_copy_source = False
 html_show_copyright = False
+html_show_sphinx = False
+html_use_index = html_domain_indices = False  # the search finds what they list, and their tables are wider than a phone
+html_context = {"default_mode": "auto"}
+html_favicon = "_static/icon.svg"
 html_theme_options = {
     "show_navbar_depth": 1,
+    "navbar_persistent": [],
     "use_download_button": False,
     "use_fullscreen_button": False,
     "pygments_light_style": "a11y-high-contrast-light",
@@ -58,18 +64,20 @@ if REPOSITORY:
     }
 
 
-def _formula(node, display: bool) -> str:
+def _formula(node: Node, display: bool) -> str:
     """A formula as MathML, which browsers draw by themselves: no script, and nothing from the network."""
     mathml = latex2mathml.tex2mathml(node.astext(), as_block=display)
     return f'<div class="formula">{mathml}</div>' if display else mathml
 
 
-def _inline(writer, node) -> None:
+def _inline(writer: HTML5Translator, node: Node) -> None:
+    """A formula in a line."""
     writer.body.append(_formula(node, display=False))
     raise SkipNode
 
 
-def _display(writer, node) -> None:
+def _display(writer: HTML5Translator, node: Node) -> None:
+    """A formula of its own."""
     writer.body.append(_formula(node, display=True))
     raise SkipNode
 

@@ -20,8 +20,6 @@ from pathlib import Path
 
 import pandas as pd
 
-import radiogen_utils
-
 from ..support import CourseError, project_root
 from ..verdicts import published_task
 from . import authoring, command_line, precomputed, report, runner, studies
@@ -100,7 +98,8 @@ def chapters(run: Path | None, work: Path) -> list[Chapter]:
             execute(path, work)
             made = executed(path, work)
         found[path] = made
-    origin = {path: "the precomputed results, which come with the course" for path in here}
+    theirs = f"the precomputed results, commit {_commit(read(precomputed.FOLDER / 'results.json'))}"
+    origin = dict.fromkeys(here, theirs)
     if run:
         origin = {path: _origin(run) for path in found} | origin
     return [Chapter(path, made or read(path), origin[path] if made else "") for path, made in found.items()]
@@ -172,7 +171,7 @@ def page(chapter: Chapter, results: dict, folder: Path) -> dict:
             source = " and ".join(data) or "the cohort's images, which this site may not pass on"
             cells.append(_markdown(f"{{.provenance}}\nDrawn by the cell above from {source}; {chapter.origin}."))
     if not chapter.origin:
-        note = "The cells of this chapter were not run: they need the images. `make figures`, then `make site`, fills them."
+        note = "The cells below were not run, because they need the images: `make figures`, then `make site`."
         cells.insert(1, _markdown(f":::{{note}}\n{note}\n:::"))
     for number, cell in enumerate(cells):
         cell["id"] = f"cell-{number}"
@@ -374,9 +373,9 @@ def main(arguments: list[str] | None = None) -> None:
         build(out / "source", out / "html")
     except CourseError as error:
         raise SystemExit(f"error: {error}") from None
-    print(
-        f"built in {time.monotonic() - gathered:.0f} s, after {gathered - start:.0f} s of gathering: {out / 'html' / 'index.html'}"
-    )
+    now = time.monotonic()
+    took = f"{now - start:.0f} s, {now - gathered:.0f} s of them Sphinx"
+    print(f"built in {took}: {out / 'html' / 'index.html'}")
 
 
 if __name__ == "__main__":

@@ -122,20 +122,20 @@ def verdict_sentence(first: list[Arm], second: list[Arm], published: bool) -> st
 
 
 def comparison(first: list[Arm], second: list[Arm]) -> list[dict[str, str | None]]:
-    """Paper, first study and second study, a row for each sequences and initialisation."""
+    """Paper, first study and second study: a row for each sequences and initialisation of a network."""
     cells: dict[tuple[str, str], dict] = {}
     for initialisation in article.AUC:
         cells["FLAIR", initialisation] = {"paper": _interval(article.AUC[initialisation])}
     for arm in (*first, *second):
         if arm.initialisation in article.AUC and arm.backbone in ("compact", _only_natural(arm)):
             cells.setdefault((arm.sequences, arm.initialisation), {})[arm.study] = _interval(arm.auc)
-    order = list(dict.fromkeys(sequences for sequences, _ in cells))
+    columns = ("paper", "first study", "second study")
     return [
-        {"sequences": sequences, "initialisation": figures.NAMES[initialisation]}
-        | {column: cells[sequences, initialisation].get(column) for column in ("paper", "first study", "second study")}
-        for sequences in order
-        for initialisation in article.AUC
-        if (sequences, initialisation) in cells
+        {"network": f"{sequences}, {figures.NAMES[name]}"}
+        | {column: cells[sequences, name].get(column) for column in columns}
+        for sequences in dict.fromkeys(sequences for sequences, _ in cells)
+        for name in article.AUC
+        if (sequences, name) in cells
     ]
 
 
@@ -145,7 +145,7 @@ def _only_natural(arm: Arm) -> str:
 
 
 def _interval(values: tuple[float, float, float]) -> str:
-    return "{:.3f} ({:.3f}–{:.3f})".format(*values)
+    return "{:.3f} ({:.3f}\u2060–\u2060{:.3f})".format(*values)  # no line ends within the interval
 
 
 def explorer(arms: list[Arm]) -> dict:

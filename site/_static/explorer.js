@@ -51,21 +51,22 @@
       chooser.append(group);
     }
     const range = slider("Threshold of the score");
-    const dots = svg("svg", { viewBox: "0 0 640 150", class: "dots", role: "img" });
+    const dots = svg("svg", { class: "dots", role: "img" });
+    let width = 640; // in pixels of the screen, so that letters and dots are as large on a phone
     const plot = svg("svg", { viewBox: "-42 -12 362 362", role: "img" });
     const table = make("table"), words = make("p", { "aria-live": "polite" }), about = make("p", { class: "provenance" });
-    const hint = make("p", { class: "provenance" }, "Drag in the picture, or use the slider: arrow keys move by one patient.");
+    const hint = make("p", { class: "provenance" }, "Drag the line, or use the arrow keys: one step is one patient.");
     place.replaceChildren(
-      ...labelled("Whose scores?", chooser), dots, range, hint,
+      ...labelled("Whose scores?", chooser), make("div", { class: "stage" }, dots, range), hint,
       make("div", { class: "columns" }, make("div", {}, table, words, about), plot),
     );
-    let arm, curve, scale, line, marks, point;
+    let arm, curve, scale, line, handle, marks, point;
 
     function choose() {
       arm = data.arms[chooser.value];
       curve = corners(data.y, arm.scores).reverse(); // the threshold rises from left to right, as the axis does
       const low = Math.min(...arm.scores), high = Math.max(...arm.scores), pad = (high - low) * 0.03;
-      scale = (score) => 8 + 624 * (Math.min(score, high + pad) - low + pad) / (high - low + 2 * pad);
+      scale = (score) => 8 + (width - 16) * (Math.min(score, high + pad) - low + pad) / (high - low + 2 * pad);
       drawDots();
       drawCurve();
       range.max = curve.length - 1;
@@ -80,7 +81,9 @@
 
     function drawDots() {
       dots.replaceChildren();
+      dots.setAttribute("viewBox", `0 0 ${width} 150`);
       line = svg("line", { class: "threshold", y1: 2, y2: 132 });
+      handle = svg("circle", { class: "handle", r: 9, cy: 132 });
       marks = arm.scores.map((score, i) => {
         const row = data.y[i] ? 38 : 98, spread = ((i * 37) % 23) - 11; // a fixed scatter, so that dots do not hide each other
         const name = `${data.patients[i]}, score ${score.toFixed(2)}`;
@@ -90,8 +93,8 @@
       dots.append(
         svg("text", { x: 8, y: 14, class: "positive" }, `cluster 2: ${n} patients`),
         svg("text", { x: 8, y: 74, class: "rest" }, `the rest: ${data.y.length - n} patients`),
-        ...marks, svg("path", { class: "axis", d: "M8 132H632" }),
-        svg("text", { x: 8, y: 147 }, "low score"), svg("text", { x: 632, y: 147, "text-anchor": "end" }, "high score"), line,
+        ...marks, svg("path", { class: "axis", d: `M8 132H${width - 8}` }),
+        svg("text", { x: 8, y: 147 }, "low score"), svg("text", { x: width - 8, y: 147, "text-anchor": "end" }, "high score"), line, handle,
       );
     }
 
@@ -120,6 +123,7 @@
       const c = curve[range.value], at = scale(c.threshold);
       line.setAttribute("x1", at);
       line.setAttribute("x2", at);
+      handle.setAttribute("cx", at);
       marks.forEach((mark, i) => {
         mark.setAttribute("class", (data.y[i] ? "positive" : "rest") + (arm.scores[i] >= c.threshold ? "" : " below"));
       });
@@ -145,15 +149,23 @@
 
     function drag(event) {
       if (event.type === "pointermove" && !event.buttons) return;
-      const box = dots.getBoundingClientRect(), at = 640 * (event.clientX - box.left) / box.width;
+      const box = dots.getBoundingClientRect(), at = width * (event.clientX - box.left) / box.width;
       const above = curve.findIndex((c) => scale(c.threshold) >= at);
       range.value = above < 0 ? curve.length - 1 : above;
       update();
     }
-    dots.addEventListener("pointerdown", (event) => { dots.setPointerCapture(event.pointerId); drag(event); });
+    dots.addEventListener("pointerdown", (event) => { dots.setPointerCapture(event.pointerId); range.focus({ preventScroll: true }); drag(event); });
     dots.addEventListener("pointermove", drag);
     chooser.addEventListener("change", choose);
     range.addEventListener("input", update);
+    new ResizeObserver(() => {
+      if (Math.abs(dots.clientWidth - width) < 1 || !dots.clientWidth) return;
+      width = dots.clientWidth;
+      const kept = range.value;
+      choose();
+      range.value = kept;
+      update();
+    }).observe(place);
     const first = data.arms.findIndex((arm) => arm.label.includes("FLAIR, glioblastoma"));
     chooser.value = Math.max(first, 0);
     choose();

@@ -11,6 +11,18 @@
   addEventListener("resize", reachable);
   document.addEventListener("toggle", reachable, true);
 
+  // The theme's folding arrows have no name.
+  for (const arrow of document.querySelectorAll(".toctree-toggle")) arrow.parentElement.setAttribute?.("aria-label", "Show or hide its pages");
+
+  // A picture opens at its full size: on a phone it is small.
+  for (const picture of document.querySelectorAll(".bd-article img")) {
+    if (picture.closest("a")) continue;
+    const link = document.createElement("a");
+    link.href = picture.src;
+    picture.replaceWith(link);
+    link.append(picture);
+  }
+
   // Terms: the first sentence of their entry, when a link to the glossary is pointed at or focused.
   const tip = document.createElement("div");
   tip.id = "term-tip";
