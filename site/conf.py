@@ -2,7 +2,9 @@
 
 from docutils.nodes import Node, SkipNode
 from docutils.utils.math import latex2mathml
+from numpy.typing import ArrayLike
 from sphinx.application import Sphinx
+from sphinx.util.typing import stringify_annotation
 from sphinx.writers.html5 import HTML5Translator
 
 from radiogen_utils.course.authoring import REPOSITORY
@@ -25,7 +27,8 @@ myst_enable_extensions = ["attrs_block", "colon_fence", "dollarmath", "amsmath"]
 myst_heading_anchors = 4
 copybutton_exclude = ".linenos, .gp, .go"
 
-autodoc_default_options = {"members": True, "no-value": True}
+autodoc_default_options = {"members": True}
+add_module_names = False
 autodoc_member_order = "bysource"
 autodoc_preserve_defaults = True
 napoleon_google_docstring, napoleon_numpy_docstring = True, False
@@ -82,6 +85,13 @@ def _display(writer: HTML5Translator, node: Node) -> None:
     raise SkipNode
 
 
+def _shorten(app: Sphinx, what: str, name: str, item: object, options: object, *texts: str | None) -> tuple:
+    """Signatures with the name of an alias in the place of the long union that it stands for."""
+    long = stringify_annotation(ArrayLike, "smart")
+    return tuple(text and text.replace(long, "ArrayLike") for text in texts)
+
+
 def setup(app: Sphinx) -> None:
-    """Formulas by docutils."""
+    """Formulas by docutils, readable signatures."""
     app.add_html_math_renderer("mathml", (_inline, None), (_display, None))
+    app.connect("autodoc-process-signature", _shorten)

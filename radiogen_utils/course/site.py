@@ -157,7 +157,7 @@ def page(chapter: Chapter, results: dict, folder: Path) -> dict:
                 cells += [_markdown(part) for part in explorers(chapter, folder)]
             cells.append(cell)
             continue
-        if "injected-parameters" in tags:
+        if {"injected-parameters", "bookkeeping"} & set(tags):
             continue
         if cell["metadata"].get("jupyter", {}).get("source_hidden") or "parameters" in tags:
             tags = [*tags, "hide-input"]
