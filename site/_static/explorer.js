@@ -181,7 +181,8 @@
     const range = slider("Specification, from the lowest to the highest AUC");
     const n = data.auc.length;
     range.max = n - 1;
-    const plot = svg("svg", { viewBox: "-40 -10 690 330", role: "img" });
+    const letter = innerWidth < 700 ? 22 : 12; // in units of the picture, which shrinks on a phone
+    const plot = svg("svg", { viewBox: "-48 -10 698 330", role: "img", style: `--letter: ${letter}px` });
     const key = make("ul", { class: "key" }), words = make("p", { "aria-live": "polite" }), list = make("dl");
     place.replaceChildren(...labelled("Colour by", chooser), key, plot, range, words, list);
     const low = Math.min(...data.auc, 0.5), high = Math.max(...data.auc, ...Object.values(data.paper));
@@ -194,7 +195,7 @@
     plot.append(svg("path", { class: "axis", d: `M0 ${y(high)}V290H600` }), svg("path", { class: "chance", d: `M0 ${y(0.5)}H600` }));
     let above = Infinity;
     for (const [name, auc] of Object.entries(data.paper).sort((a, b) => a[1] - b[1])) {
-      above = Math.min(y(auc) - 4, above - 13); // names do not overlap
+      above = Math.min(y(auc) - 4, above - letter - 1); // names do not overlap
       plot.append(svg("path", { class: "chance", d: `M0 ${y(auc)}H600` }), svg("text", { x: 4, y: above }, `paper, ${name}: ${auc.toFixed(3)}`));
     }
     plot.append(...points, bar, here, svg("text", { x: 300, y: 312, "text-anchor": "middle" }, "specifications, sorted by AUC"));
@@ -218,7 +219,7 @@
       place.dataset.number = data.number[i];
     }
     plot.addEventListener("pointermove", (event) => {
-      const box = plot.getBoundingClientRect(), at = 690 * (event.clientX - box.left) / box.width - 40;
+      const box = plot.getBoundingClientRect(), at = 698 * (event.clientX - box.left) / box.width - 48;
       range.value = Math.round((n - 1) * at / 600);
       update();
     });

@@ -122,7 +122,7 @@ def test_every_page_is_sound_and_accessible(html, browser, address):
         for number, (width, scheme) in enumerate(itertools.product(WIDTHS, SCHEMES)):
             page.set_viewport_size({"width": width, "height": 900})
             page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
-            assert page.evaluate("document.documentElement.dataset.theme") == scheme
+            page.wait_for_function("scheme => document.documentElement.dataset.theme === scheme", arg=scheme)
             over = page.evaluate("document.documentElement.scrollWidth - innerWidth")
             told += [f"{width}: {over} px too wide"] if over > 0 else []
             if number in (0, 3):
@@ -176,9 +176,7 @@ def test_solutions_and_answers_open(html, tab):
 
 def test_a_term_tells_what_it_means(html, tab):
     linking = [
-        name
-        for name in pages(html)
-        if re.search(r'href="glossary\.html#[^"]+" title="', (html / name).read_text())
+        name for name in pages(html) if re.search(r'href="glossary\.html#[^"]+" title="', (html / name).read_text())
     ]
     if not linking:
         pytest.skip("no notebook links the glossary")
@@ -248,7 +246,7 @@ def test_a_specification_tells_its_choices(html, tab):
             choice["levels"][choice["at"][-1]] or "none"
         )
     box = place.locator("svg").bounding_box()
-    tab.mouse.move(box["x"] + box["width"] * 40 / 690, box["y"] + 50)  # where the curve begins
+    tab.mouse.move(box["x"] + box["width"] * 48 / 698, box["y"] + 50)  # where the curve begins
     assert place.get_attribute("data-number") == str(data["number"][0])
 
 
