@@ -34,12 +34,12 @@
     return thresholds.map((threshold) => {
       const tp = y.filter((label, i) => label && scores[i] >= threshold).length;
       const fp = y.filter((label, i) => !label && scores[i] >= threshold).length;
-      return { threshold, tp, fp, fn: positives - tp, tn: negatives - fp, tpr: tp / positives, fpr: fp / negatives };
+      return { threshold, tp, fp, fn: positives - tp, tn: negatives - fp, hits: tp / positives, alarms: fp / negatives };
     });
   }
   function area(curve) {
     let sum = 0;
-    for (let i = 1; i < curve.length; i++) sum += (curve[i].fpr - curve[i - 1].fpr) * (curve[i].tpr + curve[i - 1].tpr) / 2;
+    for (let i = 1; i < curve.length; i++) sum += (curve[i].alarms - curve[i - 1].alarms) * (curve[i].hits + curve[i - 1].hits) / 2;
     return sum;
   }
 
@@ -71,7 +71,7 @@
       drawCurve();
       range.max = curve.length - 1;
       // To begin with, the threshold that balances both kinds of error.
-      range.value = curve.reduce((best, c, i) => (c.tpr - c.fpr > curve[best].tpr - curve[best].fpr ? i : best), 0);
+      range.value = curve.reduce((best, c, i) => (c.hits - c.alarms > curve[best].hits - curve[best].alarms ? i : best), 0);
       const auc = area(curve.slice().reverse());
       const of = arm.repeats > 1 ? `the first of ${arm.repeats} repeats; their mean AUC is ${arm.mean.toFixed(3)}` : "a single repeat";
       about.textContent = `AUC ${auc.toFixed(3)}: ${of}.`;
@@ -100,9 +100,9 @@
 
     function drawCurve() {
       const x = (rate) => 310 * rate, y = (rate) => 310 * (1 - rate);
-      const path = (points) => "M" + points.map(([fpr, tpr]) => `${x(fpr)} ${y(tpr)}`).join("L");
+      const path = (points) => "M" + points.map(([alarms, hits]) => `${x(alarms)} ${y(hits)}`).join("L");
       point = svg("circle", { class: "here", r: 7 });
-      point.at = (c) => { point.setAttribute("cx", x(c.fpr)); point.setAttribute("cy", y(c.tpr)); };
+      point.at = (c) => { point.setAttribute("cx", x(c.alarms)); point.setAttribute("cy", y(c.hits)); };
       const ticks = [0, 0.5, 1].flatMap((rate) => [
         svg("text", { x: x(rate), y: 326, "text-anchor": "middle" }, String(rate)),
         svg("text", { x: -6, y: y(rate) + 4, "text-anchor": "end" }, String(rate)),
@@ -112,7 +112,7 @@
         svg("text", { x: 155, y: 345, "text-anchor": "middle" }, "1 − specificity"),
         svg("text", { x: -32, y: 155, "text-anchor": "middle", transform: "rotate(-90 -32 155)" }, "sensitivity"),
         svg("path", { class: "published", d: path(data.paper.roc) }),
-        svg("path", { class: "ours", d: path(curve.map((c) => [c.fpr, c.tpr])) }),
+        svg("path", { class: "ours", d: path(curve.map((c) => [c.alarms, c.hits])) }),
         svg("path", { class: "published", d: "M150 262h22" }), svg("text", { x: 178, y: 266 }, `published: ${data.paper.auc.toFixed(3)}`),
         svg("path", { class: "ours", d: "M150 282h22" }),
         svg("text", { x: 178, y: 286, class: "ours" }, `these scores: ${area(curve.slice().reverse()).toFixed(3)}`), point,
@@ -138,12 +138,12 @@
         row("cluster 2", c.tp, c.fn, true), row("the rest", c.tn, c.fp, false),
       );
       const threshold = Number.isFinite(c.threshold) ? c.threshold.toFixed(2) : "above all scores";
-      words.textContent = `Sensitivity ${percent(c.tpr)}, specificity ${percent(1 - c.fpr)}: ${c.fn} of ${c.tp + c.fn} are missed, `
+      words.textContent = `Sensitivity ${percent(c.hits)}, specificity ${percent(1 - c.alarms)}: ${c.fn} of ${c.tp + c.fn} are missed, `
         + `${c.fp} of ${c.fp + c.tn} are false alarms.`;
       range.setAttribute("aria-valuetext", `${threshold}; ${words.textContent}`);
       dots.setAttribute("aria-label", `Scores of all patients, with the threshold at ${threshold}. ${words.textContent}`);
-      plot.setAttribute("aria-label", `ROC curves, published and of these scores; the point is at sensitivity ${percent(c.tpr)}, `
-        + `specificity ${percent(1 - c.fpr)}.`);
+      plot.setAttribute("aria-label", `ROC curves, published and of these scores; the point is at sensitivity ${percent(c.hits)}, `
+        + `specificity ${percent(1 - c.alarms)}.`);
       Object.assign(place.dataset, { threshold: c.threshold, tp: c.tp, fp: c.fp, fn: c.fn, tn: c.tn });
     }
 

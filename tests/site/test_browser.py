@@ -210,13 +210,13 @@ def test_the_threshold_explorer_counts_as_scikit_learn_does(html, tab, width):
     false, true, thresholds = roc_curve(data["y"], scores, drop_intermediate=False)
     slider.focus()
     tab.keyboard.press("Home")
-    for threshold, fpr, tpr in zip(thresholds[::-1], false[::-1], true[::-1], strict=True):
+    for threshold, false_rate, true_rate in zip(thresholds[::-1], false[::-1], true[::-1], strict=True):
         counts = {name: int(place.get_attribute(f"data-{name}")) for name in ("tn", "fp", "fn", "tp")}
         assert [*counts.values()] == confusion_matrix(data["y"], scores >= threshold, labels=[0, 1]).ravel().tolist()
-        assert f"Sensitivity {np.floor(100 * tpr + 0.5):.0f} %" in place.inner_text()
+        assert f"Sensitivity {np.floor(100 * true_rate + 0.5):.0f} %" in place.inner_text()
         cells = [int(cell) for cell in place.locator("td").all_inner_texts() if cell.strip()]
         assert cells == [counts["tp"], counts["fn"], counts["fp"], counts["tn"]]
-        assert counts["fp"] / 86 == pytest.approx(fpr)
+        assert counts["fp"] / 86 == pytest.approx(false_rate)
         tab.keyboard.press("ArrowRight")
 
 
