@@ -21,8 +21,8 @@ from sklearn.metrics import roc_auc_score
 from radiogen_utils import models, pretraining, training
 from radiogen_utils.course.runner import locate
 from radiogen_utils.course.settings import PROFILES
-from radiogen_utils.folds import assign_folds
 from radiogen_utils.data.download import find_cohort
+from radiogen_utils.folds import assign_folds
 from radiogen_utils.patches import Patches, keep_patches
 from radiogen_utils.support import project_root, write_atomically
 from radiogen_utils.training import Training

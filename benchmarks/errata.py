@@ -12,16 +12,18 @@ import argparse
 import json
 import shutil
 import subprocess
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from radiogen_utils import evaluation, repeats, size, transfer
+from radiogen_utils import evaluation, facts, repeats, size, transfer
 from radiogen_utils.course import precomputed, publishing
 from radiogen_utils.course.settings import PROFILES
+from radiogen_utils.facts import Model
 from radiogen_utils.folds import repeated_folds
-from radiogen_utils.models import WEIGHTS
+from radiogen_utils.models import WEIGHTS, Initialisation
 from radiogen_utils.patches import Patches
 from radiogen_utils.support import fingerprint, project_root
 
@@ -30,8 +32,11 @@ PUBLISHED = "cbf875991232e35cfe5e6395d699cbaee9b3ed51"
 SECTIONS = ("cohort", "roc", "heatmaps", "clusterings")
 FIGURES = ("figure2.png", "clusterings.png")
 """Those that show intervals over repeats."""
-NETWORK = "gbm, compact − scratch, compact"
-OTHER_NETWORK = "gbm, efficientnet_lite0 − scratch, efficientnet_lite0"
+COMPARISONS = {
+    f"gbm, {name} − scratch, {name}": (Model("gbm", "composition", name), Model("scratch", "", name))
+    for name in ("compact", "efficientnet_lite0")
+}
+"""What the reviewed results call them, and what they are."""
 
 
 def at(commit: str, path: str) -> bytes:
@@ -48,16 +53,21 @@ def before(results: dict) -> dict:
     def chosen(rows: list[dict], **values: str) -> list[dict]:
         return [row for row in rows if all(row[name] == value for name, value in values.items())]
 
+    (main,) = chosen(roc["summary"], arm="gbm", backbone="compact")
+    (probe,) = chosen(roc["frozen"], arm="frozen scratch", backbone="compact")
+    (lead,) = chosen(roc["frozen_comparisons"], comparison="frozen gbm, compact − frozen scratch, compact")
+    compared = {row.pop("comparison"): row for row in roc["comparisons"]}
     return {
         "cohort": {"hazard_ratio": results["cohort"]["hazard_ratio"]},
         "roc": {
-            "main": roc["main"],
-            "summary": chosen(roc["summary"], arm="gbm", backbone="compact"),
-            "comparisons": [row for row in roc["comparisons"] if row["comparison"] in (NETWORK, OTHER_NETWORK)],
-            "frozen": chosen(roc["frozen"], arm="frozen scratch", backbone="compact"),
-            "frozen_comparisons": chosen(
-                roc["frozen_comparisons"], comparison="frozen gbm, compact − frozen scratch, compact"
-            ),
+            "main": asdict(facts.FIRST_STUDY),
+            "summary": [main | asdict(facts.FIRST_STUDY)],
+            "comparisons": [
+                {"first": asdict(first), "second": asdict(second)} | compared[name]
+                for name, (first, second) in COMPARISONS.items()
+            ],
+            "probe": {name: probe[name] for name in ("auc", "low", "high")},
+            "probe_difference": {name: lead[name] for name in ("difference", "low", "high")},
             "beats_baseline": roc["beats_baseline"],
             "reproduced": roc["reproduced"],
         },
@@ -94,8 +104,7 @@ def fair_probes(data: Patches) -> dict:
 
 def beyond_size(data: Patches, predictions: pd.DataFrame) -> dict:
     """AUC of the network with the tumour's mean area taken out by rank, and of a small area alone; with intervals."""
-    rows = predictions[(predictions.arm == "gbm") & (predictions.backbone == "compact")]
-    y_true, scores = repeats.score_matrix(rows)
+    y_true, scores = repeats.score_matrix(facts.of_model(predictions, facts.FIRST_STUDY))
     area = pd.Series(data.masks.sum((1, 2))).groupby(data.table.patient).mean().sort_index().to_numpy()
     return {
         "network": size.size_adjusted_auc(y_true, scores, area),
@@ -121,7 +130,7 @@ def main() -> None:
         "commit": PUBLISHED,
         "before": before(json.loads(at(PUBLISHED, "figures/results.json"))),
         "probes": fair_probes(data),
-        "size": beyond_size(data, pd.read_csv(precomputed.FOLDER / "predictions.csv")),
+        "size": beyond_size(data, facts.read(precomputed.FOLDER / "predictions.csv")),
     }
     file.write_text(json.dumps(results, indent=2, allow_nan=False) + "\n", encoding="utf-8")
     for name in FIGURES:

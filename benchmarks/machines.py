@@ -26,7 +26,9 @@ from radiogen_utils import cross_validation
 from radiogen_utils.course.runner import locate
 from radiogen_utils.course.settings import PROFILES
 from radiogen_utils.data.download import find_cohort
-from radiogen_utils.patches import keep_patches
+from radiogen_utils.folds import assign_folds
+from radiogen_utils.models import Initialisation
+from radiogen_utils.patches import Patches, keep_patches
 from radiogen_utils.support import project_root
 
 AVX2 = {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"}
@@ -43,11 +45,11 @@ CONDITIONS = {
 
 def scores(patches: Path, bf16: bool, seed: int) -> pd.Series:
     """Out-of-fold score of every patient; standard folds, whatever the seed."""
-    data = cross_validation.Patches.load(patches)
+    data = Patches.load(patches)
     settings = replace(PROFILES["standard"].compact, bf16=bf16)
-    arm = cross_validation.Arm("scratch", "compact", settings)
-    folds = data.table.patient.map(folds.assign_folds(data.labels, 10, 0)).to_numpy()[None]
-    cv = cross_validation.CrossValidation(data, folds, {("scratch", "compact"): None}, seed)
+    arm = cross_validation.Arm(Initialisation("scratch", "compact"), settings)
+    split = data.table.patient.map(assign_folds(data.labels, 10, 0)).to_numpy()[None]
+    cv = cross_validation.CrossValidation(data, split, cross_validation.initial_weights([arm]), seed)
     results = cross_validation.carry_out(cv, {arm: [(0, fold) for fold in range(10)]}, None)
     return pd.concat([pd.Series(result["score"], result["patient"]) for _, result in results]).sort_index()
 

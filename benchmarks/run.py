@@ -26,11 +26,13 @@ import pandas as pd
 import torch
 from PIL import Image
 
-from radiogen_utils import cross_validation, evaluation, figures, heatmaps, models, patches, repeats, training
+from radiogen_utils import cross_validation, evaluation, facts, figures, heatmaps, models, patches, repeats, training
 from radiogen_utils.course.runner import locate
 from radiogen_utils.course.settings import PROFILES
 from radiogen_utils.data.archive import Archive
 from radiogen_utils.data.download import find_cohort
+from radiogen_utils.folds import repeated_folds
+from radiogen_utils.models import Initialisation
 from radiogen_utils.support import project_root
 
 CORES = joblib.cpu_count(only_physical_cores=True)
@@ -177,12 +179,11 @@ def draw(path: Path) -> dict:
             "one by one": lambda: len(images) / seconds(heatmaps.grad_cam, network, images, 1),
         }
     )
-    predictions = pd.read_csv(project_root() / "figures" / "predictions.csv")
-    predictions = predictions[~predictions.arm.str.endswith(evaluation.LEFT_OUT)]
+    scores = facts.select(facts.read(project_root() / "figures" / "predictions.csv"), split="folds")
 
     def figure():
-        table, summary = evaluation.auc_table(predictions), repeats.over_repeats(predictions)
-        figures.figure2(predictions, table, summary, ("gbm", "compact"))
+        table, summary = evaluation.auc_table(scores), repeats.over_repeats(scores)
+        figures.figure2(scores, table, summary, facts.FIRST_STUDY)
 
     return {
         "heatmaps/s": medians(results),
@@ -231,10 +232,9 @@ def gpu(path: Path) -> dict:
         return {"skipped": "no GPU here"}
     data = patches.build_patches(path)
     settings = PROFILES["paper"].compact
-    arm = cross_validation.Arm("scratch", "compact", settings)
-    patient = data.table.patient
-    splits = [patient.map(folds.assign_folds(data.labels, 10, seed)) for seed in range(5)]
-    cv = cross_validation.CrossValidation(data, np.stack(splits), {("scratch", "compact"): None}, 0)
+    arm = cross_validation.Arm(Initialisation("scratch", "compact"), settings)
+    splits = [data.table.patient.map(split) for split in repeated_folds(data.labels, 10, 5, 0)]
+    cv = cross_validation.CrossValidation(data, np.stack(splits), cross_validation.initial_weights([arm]), 0)
     fits = list(np.ndindex(5, 10))
     cv.fit(arm, fits[:1])
     results = interleave(

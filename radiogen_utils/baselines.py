@@ -18,10 +18,10 @@ from sklearn.model_selection import PredefinedSplit, StratifiedKFold, cross_val_
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from . import evaluation
+from . import evaluation, facts
 from .data.archive import patient_of
 from .data.cohort import SEQUENCES, Cohort, open_cohort
-from .folds import assign_folds, repeated_folds
+from .folds import assign_folds, repeated_folds, split_of
 from .patches import head_window
 from .repeats import score_matrix
 
@@ -95,7 +95,7 @@ class Baseline:
     """A model on a table.
 
     Attributes:
-        name: what it looks at, the column `arm` of the predictions.
+        name: what it looks at, the column `arm` of the scores.
         model: `logistic` or `trees`, the column `backbone`.
         table: one row a patient, float, NaN where unknown.
     """
@@ -127,6 +127,7 @@ def clinical_and_image(cohort: Cohort) -> list[Baseline]:
     tables = {
         "institution": pd.get_dummies(patients.institution, dtype=float),
         "age and grade": patients.reindex(columns=["age_at_initial_pathologic", "neoplasm_histologic_grade"]),
+        "volume": features[["volume"]],
         "volume and shape": features[list(SHAPE)],
         "image features": features,
     }
@@ -150,11 +151,14 @@ def cross_validate(
         As `cross_validation.cross_validate`; `arm` is the baseline's name, `backbone` its model.
     """
     cores = joblib.cpu_count(only_physical_cores=True)
-    tables = [
-        _out_of_fold(baseline, labels, split, repeat, seed, cores)
-        for baseline in baselines
-        for repeat, split in enumerate(repeated_folds(labels, folds, repeats, seed))
-    ]
+    tables = []
+    for baseline in baselines:
+        model = facts.simple(baseline.name, baseline.model, split_of(folds))
+        for repeat, split in enumerate(repeated_folds(labels, folds, repeats, seed)):
+            scores = _out_of_fold(baseline, labels, split, seed + repeat, cores)
+            columns = {"fold": split, "patient": labels.index, "y_true": labels, "score": scores}
+            rows = facts.table(model, repeat=repeat, **columns)
+            tables.append(rows.sort_values("fold", kind="stable"))
     return pd.concat(tables, ignore_index=True)
 
 
@@ -167,20 +171,16 @@ def permutation_aucs(baseline: Baseline, permuted: list[pd.Series], folds: int, 
 
 
 def _auc(baseline: Baseline, labels: pd.Series, folds: int, seed: int) -> float:
-    table = _out_of_fold(baseline, labels, assign_folds(labels, folds, seed), 0, seed)
-    return float(roc_auc_score(table.y_true, table.score))
+    scores = _out_of_fold(baseline, labels, assign_folds(labels, folds, seed), seed)
+    return float(roc_auc_score(labels, scores))
 
 
-def _out_of_fold(
-    baseline: Baseline, labels: pd.Series, split: pd.Series, repeat: int, seed: int, n_jobs: int = 1
-) -> pd.DataFrame:
-    """Rows of `cross_validate` for one baseline and repeat; `split` is each patient's fold."""
-    model, table = baseline.create(seed + repeat), baseline.table.loc[labels.index]
+def _out_of_fold(baseline: Baseline, labels: pd.Series, split: pd.Series, seed: int, n_jobs: int = 1) -> np.ndarray:
+    """Log-odds of every patient, in the order of `labels`; `split` is each patient's fold."""
+    model, table = baseline.create(seed), baseline.table.loc[labels.index]
     folds = PredefinedSplit(split)
     chance = cross_val_predict(model, table, labels, cv=folds, method="predict_proba", n_jobs=n_jobs)[:, 1]
-    columns = {"arm": baseline.name, "backbone": baseline.model, "repeat": repeat, "fold": split, "y_true": labels}
-    scores = pd.DataFrame(columns | {"score": logit(np.clip(chance, 1e-6, 1 - 1e-6))}, labels.index)
-    return scores.rename_axis("patient").sort_values("fold", kind="stable").reset_index()
+    return logit(np.clip(chance, 1e-6, 1 - 1e-6))
 
 
 def clusterings(cohort: Cohort, table: pd.DataFrame, folds: int, repeats: int, seed: int) -> pd.DataFrame:

@@ -18,8 +18,9 @@ import numpy as np
 import pandas as pd
 import torch
 
-from . import models, training, transfer
-from .folds import repeated_folds
+from . import facts, models, training, transfer
+from .facts import Model
+from .folds import repeated_folds, split_of
 from .models import Initialisation
 from .patches import Patches
 from .support import CourseError, exclusive, fingerprint, progress, write_atomically
@@ -39,8 +40,6 @@ SOURCE = fingerprint(
     *(Path(file).read_bytes() for file in (models.__file__, training.__file__, transfer.__file__, __file__))
 )
 """The same without torch's version: recorded with results, which outlive it."""
-
-PREDICTION_COLUMNS = ["arm", "backbone", "repeat", "fold", "patient", "y_true", "score"]
 
 
 class SchedulerError(CourseError):
@@ -72,6 +71,12 @@ class Arm:
         """What distinguishes the arm, for files and messages."""
         start = self.initialisation
         return "-".join(filter(None, (start.arm, start.pretraining, start.backbone, start.input, self.readout)))
+
+    def model(self, split: str) -> Model:
+        """The facts of its scores."""
+        start = self.initialisation
+        facts = (start.arm, start.pretraining, start.backbone, start.pixels, start.input)
+        return Model(*facts, self.readout, "patch", split)
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,9 +116,13 @@ class CrossValidation:
         settings = asdict(replace(arm, initialisation=replace(arm.initialisation, networks=())))
         return fingerprint(self.fingerprint, settings, weights, held_out.tobytes(), self._seed_of(repeat, fold))
 
+    def network(self, arm: Arm, repeat: int) -> int | None:
+        """Number of the network that a repeat starts from; `None` where each fit draws its own weights."""
+        return repeat % len(self.initial[arm]) if self.initial[arm] else None
+
     def _initial(self, arm: Arm, repeat: int) -> dict[str, np.ndarray] | None:
-        states = self.initial[arm]
-        return states[repeat % len(states)] if states else None
+        number = self.network(arm, repeat)
+        return None if number is None else self.initial[arm][number]
 
     def _seed_of(self, repeat: int, fold: int) -> int:
         return (self.seed + repeat) * 1000 + fold
@@ -206,8 +215,8 @@ def cross_validate(
         scheduler: address of a Dask scheduler, `tcp://host:port`, whose workers do the fits; `None`: this machine.
 
     Returns:
-        One row a repeat and patient, columns `PREDICTION_COLUMNS`: `score` is the mean log-odds over the patient's
-        tumour slices, from the network of the fold in which the patient was held out.
+        One row a repeat and patient, columns `facts.COLUMNS`: `score` is the mean log-odds over the patient's tumour
+        slices, from the network of the fold in which the patient was held out.
 
     Raises:
         FolderInUse: another run writes into the folder.
@@ -217,27 +226,31 @@ def cross_validate(
     splits = [patient.map(split) for split in repeated_folds(data.labels, folds, repeats, seed)]
     cv = CrossValidation(data, np.stack(splits), initial_weights(arms), seed)
     with exclusive(folder):
-        missing = {arm: [] for arm in arms}
-        tables = []
+        tables, missing = {}, {arm: [] for arm in arms}
         for arm in arms:
             for fit in np.ndindex(repeats, cv.folds):
                 kept = _read(folder, cv, arm, *fit)
                 if kept is None:
                     missing[arm].append(fit)
                 else:
-                    tables.append(kept)
+                    tables[arm, *fit] = kept
         n_missing = sum(map(len, missing.values()))
         if tables:
             print(f"{len(tables)} of {len(tables) + n_missing} fits are there already", flush=True)
         results = carry_out(cv, missing, scheduler) if n_missing else ()
         for arm, result in progress(results, n_missing, "fit", _describe):
             _write(folder, cv, arm, result)
-            tables.append(_read(folder, cv, arm, result["repeat"], result["fold"]))
-    table = pd.concat(tables).assign(y_true=lambda rows: rows.patient.map(data.labels))
+            fit = result["repeat"], result["fold"]
+            tables[arm, *fit] = _read(folder, cv, arm, *fit)
+
+    def rows(arm: Arm, repeat: int, fold: int) -> pd.DataFrame:
+        scores = tables[arm, repeat, fold]
+        columns = {"repeat": repeat, "fold": fold, "patient": scores.index, "y_true": data.labels[scores.index]}
+        return facts.table(arm.model(split_of(folds)), cv.network(arm, repeat), **columns, score=scores)
+
     # In the order of the arms, not in that in which the fits were finished.
-    number = {(arm.name, arm.backbone): i for i, arm in enumerate(arms)}
-    table["number"] = [number[pair] for pair in zip(table.arm, table.backbone, strict=True)]
-    return table.sort_values(["number", "repeat", "fold", "patient"], ignore_index=True)[PREDICTION_COLUMNS]
+    fits = [(arm, *fit) for arm in arms for fit in np.ndindex(repeats, cv.folds)]
+    return pd.concat([rows(*fit) for fit in fits], ignore_index=True)
 
 
 def carry_out(cv: CrossValidation, missing: dict[Arm, list], scheduler: str | None) -> Iterator[tuple[Arm, dict]]:
@@ -341,15 +354,14 @@ def _write(folder: Path, cv: CrossValidation, arm: Arm, result: dict) -> None:
     write_atomically(path, write)
 
 
-def _read(folder: Path, cv: CrossValidation, arm: Arm, repeat: int, fold: int) -> pd.DataFrame | None:
-    """Rows of a fit that `_write` left; `None` where there is none of the same data, settings and code."""
+def _read(folder: Path, cv: CrossValidation, arm: Arm, repeat: int, fold: int) -> pd.Series | None:
+    """Score by patient of a fit that `_write` left; `None` where there is none of the same data, settings and code."""
     path = _path(folder, arm, repeat, fold)
     try:
         with np.load(path, allow_pickle=False) as saved:
             complete = not _keeps_network(arm, repeat) or path.with_suffix(".safetensors").exists()
             if str(saved["key"]) != cv.key(arm, repeat, fold) or not complete:
                 return None
-            columns = {"arm": arm.name, "backbone": arm.backbone, "repeat": repeat, "fold": fold}
-            return pd.DataFrame({"patient": saved["patient"], "score": saved["score"]}).assign(**columns)
+            return pd.Series(saved["score"], saved["patient"]).sort_index()
     except (OSError, ValueError, KeyError, zipfile.BadZipFile):
         return None  # not there, or damaged by a full disk, say

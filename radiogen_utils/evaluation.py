@@ -17,28 +17,11 @@ from scipy import stats
 from scipy.special import expit
 from sklearn.metrics import roc_curve
 
-from . import article
+from . import facts
+from .facts import Model
 
 CONFIDENCE = 0.95
 Z = float(stats.norm.ppf((1 + CONFIDENCE) / 2))
-LEFT_OUT = ", institution left out"
-"""End of an arm's name where the folds are the institutions."""
-FROZEN = "frozen "
-"""Beginning of an arm's name for a linear probe of the network before any training on the labels."""
-
-
-def split_arm(arm: str) -> tuple[str, str]:
-    """Initialisation and sequences in an arm's name.
-
-    The article's sequence, which the name leaves out, is FLAIR; a simple model has its name and "".
-
-    Example:
-        >>> split_arm("gbm-post-contrast"), split_arm("gbm"), split_arm("age and grade")
-        (('gbm', 'post-contrast'), ('gbm', 'FLAIR'), ('age and grade', ''))
-    """
-    name = arm.removeprefix(FROZEN).removesuffix(LEFT_OUT)
-    initialisation, _, sequences = name.partition("-")
-    return (initialisation, sequences or "FLAIR") if initialisation in article.AUC else (name, "")
 
 
 def _check(y_true: ArrayLike, *scores: ArrayLike) -> tuple[np.ndarray, ...]:
@@ -336,24 +319,29 @@ def by_group(y_true: ArrayLike, y_score: ArrayLike, group: ArrayLike) -> pd.Data
     return pd.DataFrame.from_dict(rows, "index", columns=["patients", "positives", "auc", "low", "high"])
 
 
-def patient_scores(predictions: pd.DataFrame, arm: str, backbone: str, repeat: int = 0) -> pd.DataFrame:
-    """Rows of one arm and repeat, indexed and sorted by patient; columns fold, y_true, score."""
-    chosen = predictions.query("arm == @arm and backbone == @backbone and repeat == @repeat")
-    if chosen.empty:
-        raise ValueError(f"no predictions of {arm} with {backbone}, repeat {repeat}")
+def patient_scores(predictions: pd.DataFrame, model: Model, repeat: int = 0) -> pd.DataFrame:
+    """Rows of one model and repeat, indexed and sorted by patient; columns fold, y_true, score.
+
+    Raises:
+        ValueError: there are none, or several networks have scored a patient.
+    """
+    chosen = facts.select(facts.of_model(predictions, model), repeat=repeat)
+    if chosen.empty or chosen.patient.duplicated().any():
+        raise ValueError(f"{'several' if len(chosen) else 'no'} predictions of {model}, repeat {repeat}")
     return chosen.set_index("patient").sort_index()[["fold", "y_true", "score"]]
 
 
 def auc_table(predictions: pd.DataFrame) -> pd.DataFrame:
-    """AUC of every arm, backbone and repeat from its pooled out-of-fold scores.
+    """AUC of every model, network and repeat from its pooled out-of-fold scores.
 
     Returns:
-        Columns arm, backbone, repeat, patients, positives, auc, low, high (bootstrap), delong_low, delong_high.
+        The columns `facts.FACTS`, network, repeat, patients, positives, auc, low, high (bootstrap), delong_low,
+        delong_high.
     """
-    rows = []
-    for (arm, backbone, repeat), group in predictions.groupby(["arm", "backbone", "repeat"], sort=False):
+    keys, rows = [*facts.FACTS, "network", "repeat"], []
+    for values, group in predictions.groupby(keys, sort=False, dropna=False):
         auc, low, high = auc_ci(group.y_true, group.score)
         _, delong_low, delong_high = delong_ci(group.y_true, group.score)
-        rows.append((arm, backbone, repeat, len(group), group.y_true.sum(), auc, low, high, delong_low, delong_high))
-    columns = "arm backbone repeat patients positives auc low high delong_low delong_high".split()
-    return pd.DataFrame(rows, columns=columns)
+        rows.append((*values, len(group), group.y_true.sum(), auc, low, high, delong_low, delong_high))
+    columns = "patients positives auc low high delong_low delong_high".split()
+    return pd.DataFrame(rows, columns=[*keys, *columns]).astype(facts.NUMBERS)

@@ -2,27 +2,33 @@
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
+from matplotlib.patheffects import withStroke
 from sklearn.metrics import roc_curve
 
-from . import article
-from .evaluation import patient_scores, roc_band, split_arm
+from . import article, facts
+from .evaluation import patient_scores, roc_band
+from .facts import NAMES, Model
 from .patches import percentile_window, stretch
 from .support import write_atomically
+
+if TYPE_CHECKING:  # the networks take seconds to import, and most figures do without
+    from .data.own_image import OwnImage
+    from .own_tumour import Assessment, Reference
 
 ATTRIBUTION = "Data: TCGA-LGG (TCIA; Kaggle mateuszbuda/lgg-mri-segmentation, CC BY-NC-SA 4.0)"
 DECATHLON = "Data: Medical Segmentation Decathlon, Task01_BrainTumour, CC BY-SA 4.0"
 SYNTHETIC = "SYNTHETIC PHANTOM: no patient data"
-NAMES = {"scratch": "from scratch", "natural": "natural images", "gbm": "glioblastoma MRI"}
-"""Initialisations as the figures call them."""
 COLOURS = dict(zip(NAMES, sns.color_palette("colorblind", 3), strict=True))
-INPUTS = {"pre-contrast+FLAIR+post-contrast": "three sequences", "all": "three sequences"}
-"""Sequences as the figures call them, where the name differs."""
 CONTOUR = "#00d0ff"  # no colour of the heatmaps
+STRONG_ATTENTION = 0.1
+"""Upper end of the scale of a single heatmap: the 99th percentile of a map's maximum over the cohort's slices, mean of
+the ten networks on FLAIR."""
 
 
 def finish(figure: plt.Figure, path: Path, synthetic: bool, attribution: str = ATTRIBUTION) -> None:
@@ -60,8 +66,10 @@ def mark_sides(axes: plt.Axes) -> None:
 
     That the archive's images lie so is seen in its clinical table, which names the side of every tumour.
     """
+    style = {"va": "top", "color": "white", "weight": "bold", "fontsize": 8}
+    style["path_effects"] = [withStroke(linewidth=2, foreground="black")]  # on a white tumour, too
     for x, side, align in ((0.03, "R", "left"), (0.97, "L", "right")):
-        axes.text(x, 0.97, side, transform=axes.transAxes, ha=align, va="top", color="white", weight="bold", fontsize=8)
+        axes.text(x, 0.97, side, transform=axes.transAxes, ha=align, **style)
 
 
 def slices(rows: list[tuple[str, np.ndarray, np.ndarray]], sequences: tuple[str, ...]) -> plt.Figure:
@@ -96,6 +104,7 @@ def figure1(rows: dict[str, list[tuple[str, np.ndarray]]]) -> plt.Figure:
             panel.set_axis_off()
         for panel, (title, patch) in zip(axes, patches, strict=False):
             show_slice(panel, patch, title=title)
+        mark_sides(axes[0])
         axes[0].text(-0.08, 0.5, cluster, transform=axes[0].transAxes, rotation=90, ha="right", va="center")
     figure.tight_layout()
     return figure
@@ -124,36 +133,34 @@ def learning_curves(records: dict[str, dict]) -> plt.Figure:
     return figure
 
 
-def figure2(predictions: pd.DataFrame, table: pd.DataFrame, summary: pd.DataFrame, main: tuple[str, str]) -> plt.Figure:
+def figure2(predictions: pd.DataFrame, table: pd.DataFrame, summary: pd.DataFrame, main: Model) -> plt.Figure:
     """Figure 2: ROC curves over the published one, and the AUCs of paper and reproduction side by side.
 
     Args:
-        predictions: out-of-fold scores; the curves are the article's arms (FLAIR), first repeat.
+        predictions: out-of-fold scores; the curves are the article's arms (fine-tuned on FLAIR), first repeat.
         table: `evaluation.auc_table(predictions)`.
         summary: `repeats.over_repeats(predictions)`.
-        main: (arm, backbone) of the curve that gets the bootstrap band.
+        main: of the curve that gets the bootstrap band.
     """
     entries = [(f"paper, {NAMES[arm]}", article.AUC[arm], [], "black", "s") for arm in ("gbm", "scratch", "natural")]
-    single = table.groupby(["arm", "backbone"]).auc
-    for row in summary.itertuples():
-        initialisation, sequences = split_arm(row.arm)
-        label, colour, marker = f"{row.arm}, {row.backbone}", "0.45", "D"
-        if sequences:
-            label = f"{row.backbone}, {INPUTS.get(sequences, sequences)}, {NAMES[initialisation]}"
-            colour, marker = COLOURS[initialisation], "o"
-        aucs = single.get_group((row.arm, row.backbone))
-        entries.append((label, (row.auc, row.low, row.high), aucs, colour, marker))
+    for row in summary.to_dict("records"):
+        model = Model.of(row)
+        colour, marker = (COLOURS[model.arm], "o") if model.is_network else ("0.45", "D")
+        aucs = facts.of_model(table, model).auc
+        entries.append((str(model), (row["auc"], row["low"], row["high"]), aucs, colour, marker))
     figure, (left, right) = plt.subplots(
         1, 2, figsize=(12.5, max(5.2, 0.34 * len(entries) + 1)), width_ratios=[1, 0.95], layout="constrained"
     )
     rates = np.linspace(0, 1, 101)
-    for row in table[(table.repeat == 0) & table.arm.isin(NAMES)].itertuples():
-        scores = patient_scores(predictions, row.arm, row.backbone)
-        colour, style = COLOURS[row.arm], "-" if row.backbone == main[1] else ":"
+    curves = facts.select(table, arm=tuple(NAMES), sequences=main.sequences, readout=main.readout, repeat=0)
+    for row in curves.to_dict("records"):
+        model = Model.of(row)
+        scores = patient_scores(predictions, model)
+        colour, style = COLOURS[model.arm], "-" if model.backbone == main.backbone else ":"
         false, true, _ = roc_curve(scores.y_true, scores.score, drop_intermediate=False)
-        label = f"{NAMES[row.arm]}, {row.backbone}: {row.auc:.3f}"
-        left.plot(false, true, style, color=colour, lw=2 if (row.arm, row.backbone) == main else 1.2, label=label)
-        if (row.arm, row.backbone) == main:
+        label = f"{NAMES[model.arm]}, {model.backbone}: {row['auc']:.3f}"
+        left.plot(false, true, style, color=colour, lw=2 if model == main else 1.2, label=label)
+        if model == main:
             low, high = roc_band(scores.y_true, scores.score, rates)
             left.fill_between(
                 rates, low, high, color=colour, alpha=0.15, lw=0, label="its 95 % bootstrap band (pointwise)"
@@ -256,6 +263,67 @@ def figure3(rows: dict[str, list[tuple[str, np.ndarray, np.ndarray, np.ndarray]]
     bar = figure.colorbar(image, ax=grid, shrink=0.5)
     bar.set_label("Grad-CAM for the positive class (log-odds, not scaled)", fontsize=8)
     return figure
+
+
+def own_tumour(own: "OwnImage", found: "Assessment", reference: "Reference") -> plt.Figure:
+    """Slice, patch and attention of one tumour, and where its score lies among the patients.
+
+    Args:
+        own: the image.
+        found: what the networks say about it.
+        reference: the patients' scores.
+    """
+    figure, axes = plt.subplot_mosaic(
+        [["slice", "patch", "attention"], ["place"] * 3],
+        figsize=(8, 5.2),
+        height_ratios=[1.6, 1],
+        layout="constrained",
+    )
+    shown, size = own.values[own.largest], len(found.patch)
+    show_slice(axes["slice"], stretch(shown, percentile_window(shown)), own.masks[own.largest])
+    corner = [c - size // 2 - 0.5 for c in found.centre[::-1]]
+    axes["slice"].add_patch(plt.Rectangle(corner, size, size, fill=False, ec="white", lw=1))
+    axes["slice"].set_title(f"{own.name}\nlargest of {len(own.masks)} slices, its mask and the patch", fontsize=8)
+    show_slice(axes["patch"], found.patch)
+    axes["patch"].set_title("what the networks see", fontsize=8)
+    show_slice(axes["attention"], found.patch, found.mask)
+    heat = np.ma.masked_where(~found.mask, found.attention)
+    image = axes["attention"].imshow(heat, cmap="inferno", vmin=0, vmax=STRONG_ATTENTION, alpha=0.65)
+    axes["attention"].set_title("Grad-CAM for cluster 2, mean of the networks", fontsize=8)
+    figure.colorbar(image, ax=axes["attention"], shrink=0.7, extend="max")
+    _place(axes["place"], found, reference)
+    probability, low, high = reference.probability(found.scores)
+    axes["place"].set_title(
+        f"score {found.score:+.2f}; probability of cluster 2, for a patient like these, {probability:.0%} "
+        f"({low:.0%} to {high:.0%}); without any image {reference.prevalence:.0%}",
+        fontsize=8,
+        weight="bold",
+    )
+    lines = [
+        *(f"unlike the training data: {line}" for line in found.unusual),
+        "for teaching only, not for diagnosis",
+    ]
+    axes["place"].set_xlabel("score (log-odds)\n" + "\n".join(lines), fontsize=8)
+    return figure
+
+
+def _place(axes: plt.Axes, found: "Assessment", reference: "Reference") -> None:
+    """The patients' scores by class, and those of the networks; what lies beyond the axis is marked at its end."""
+    low, high = min(-2, found.scores.min() - 0.2), max(1.6, found.scores.max() + 0.2)
+    rng = np.random.default_rng(0)
+    for row, (label, name, colour) in enumerate(((0, "the others", "0.55"), (1, "cluster 2", COLOURS["gbm"]))):
+        scores = reference.score[reference.y_true == label]
+        inside = scores[scores >= low]
+        axes.plot(inside, row + rng.uniform(-0.25, 0.25, len(inside)), "o", ms=4, color=colour, alpha=0.8, mew=0)
+        axes.text(low, row + 0.34, f"{name} ({len(scores)})", color=colour, fontsize=8, va="bottom", weight="bold")
+        if len(inside) < len(scores):
+            axes.text(low, row, f"◀ {len(scores) - len(inside)} more", color=colour, fontsize=8, va="center")
+    axes.axvspan(found.scores.min(), found.scores.max(), color="black", alpha=0.12, lw=0)
+    axes.axvline(found.score, color="black", lw=1.5)
+    side = "right" if found.score > (low + high) / 2 else "left"
+    axes.text(found.score, 1.85, " this tumour; grey: its networks ", fontsize=8, va="top", ha=side)
+    axes.set(xlim=(low, high), ylim=(-0.5, 1.85), yticks=[])
+    sns.despine(ax=axes, left=True)
 
 
 def margins(trained: dict[str, pd.DataFrame], control: dict[str, pd.DataFrame]) -> plt.Figure:

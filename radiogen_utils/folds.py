@@ -25,6 +25,11 @@ def assign_folds(labels: pd.Series, folds: int, seed: int) -> pd.Series:
     return result
 
 
+def split_of(folds: int | pd.Series) -> str:
+    """The fact `split` of scores: random `folds`; or, where each patient's fold is given, the `institution`."""
+    return "institution" if isinstance(folds, pd.Series) else "folds"
+
+
 def repeated_folds(labels: pd.Series, folds: int | pd.Series, repeats: int, seed: int) -> list[pd.Series]:
     """The fold of each patient in each repeat; arguments as for `cross_validation.cross_validate`."""
     if isinstance(folds, pd.Series):

@@ -5,7 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from lifelines import CoxPHFitter
+from lifelines import CoxPHFitter, KaplanMeierFitter
+from lifelines.exceptions import ConvergenceError
 from lifelines.statistics import proportional_hazard_test
 
 
@@ -59,3 +60,36 @@ def hazard_ratio(table: pd.DataFrame, group: str, adjusted_for: Sequence[str] = 
     return HazardRatio(
         float(model.hazard_ratios_[group]), *map(float, bounds), float(p), len(complete), int(complete.event.sum())
     )
+
+
+def hazard_ratios(table: pd.DataFrame, group: str, adjustments: dict[str, Sequence[str]]) -> pd.DataFrame:
+    """`hazard_ratio` under several adjustments, a row each; one that has no solution is named and left out.
+
+    Args:
+        table: as for `hazard_ratio`.
+        group: likewise.
+        adjustments: row's name -> columns that are adjusted for.
+    """
+    rows = {}
+    for name, covariates in adjustments.items():
+        try:
+            rows[name] = hazard_ratio(table, group, covariates)._asdict()
+        except (ValueError, ConvergenceError) as reason:
+            print(f"no hazard ratio, {name}: {str(reason).splitlines()[0]}")
+    return pd.DataFrame.from_dict(rows, orient="index", columns=list(HazardRatio._fields))
+
+
+def median_survival(table: pd.DataFrame) -> str:
+    """Median survival by the Kaplan–Meier estimate, in words.
+
+    Args:
+        table: `time_days` and `event` by patient.
+
+    Example:
+        >>> median_survival(pd.DataFrame({"time_days": [365.25, 730.5, 1000], "event": [True, True, False]}))
+        '2.0 years'
+        >>> median_survival(pd.DataFrame({"time_days": [365.25, 730.5, 1000], "event": [True, False, False]}))
+        'not reached'
+    """
+    median = KaplanMeierFitter().fit(table.time_days / 365.25, table.event).median_survival_time_
+    return f"{median:.1f} years" if np.isfinite(median) else "not reached"

@@ -20,6 +20,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from .data.cohort import SEQUENCES
 from .patches import PATCH_SIZE
 from .support import write_atomically
 
@@ -201,8 +202,8 @@ class Initialisation:
 
     @property
     def input(self) -> str:
-        """The sequences in one word: its name, or `all`."""
-        return self.sequences[0] if len(self.sequences) == 1 else "all"
+        """The sequences in one word: `all`, or their names."""
+        return "all" if self.sequences == SEQUENCES else "+".join(self.sequences)
 
     def states(self) -> list[dict[str, torch.Tensor]]:
         """State dict of each network; what they say of the head is not used."""

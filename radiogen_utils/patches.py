@@ -1,7 +1,7 @@
 """From an image and a tumour mask to the 80×80 patch that the network sees."""
 
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -121,14 +121,88 @@ def stretch(image: np.ndarray, window: tuple[float, float]) -> np.ndarray:
     return np.rint(levels).astype(np.uint8)[image]
 
 
+def flair_slices(cohort: Cohort, case: str) -> tuple[np.ndarray, np.ndarray, list[int]]:
+    """FLAIR (N, H, W) uint8, masks (N, H, W) bool and numbers of the N tumour-bearing slices of one patient's case."""
+    table = cohort.slices[(cohort.slices.case == case) & (cohort.slices.tumour_pixels > 0)]
+    pairs = [cohort.read(case, number) for number in table.slice]
+    flair = SEQUENCES.index("FLAIR")
+    return (
+        np.stack([image[..., flair] for image, _ in pairs]),
+        np.stack([mask for _, mask in pairs]),
+        table.slice.tolist(),
+    )
+
+
+def largest_slices(cohort: Cohort) -> pd.DataFrame:
+    """Of every patient the slice with most tumour pixels: the row of `Cohort.slices`, index "patient"."""
+    slices = cohort.slices
+    return slices.loc[slices.groupby("patient").tumour_pixels.idxmax()].set_index("patient")
+
+
+def sideways(cohort: Cohort) -> pd.Series:
+    """By patient: how far the tumour's centre lies right of the head's middle on the image, in pixels.
+
+    Measured in the slice of the largest tumour; the head is what `head_window` takes for it.
+    """
+    shifts = {}
+    for patient, row in largest_slices(cohort).iterrows():
+        image, mask = cohort.read(row.case, row.slice)
+        flair = image[..., SEQUENCES.index("FLAIR")]
+        head = flair > head_window(flair)[1] / NETWORK_CEILING / 2
+        shifts[patient] = centre_of_mass(mask)[1] - centre_of_mass(head)[1]
+    return pd.Series(shifts, name="shift").rename_axis("patient")
+
+
+def head_medians(cohort: Cohort) -> pd.Series:
+    """By patient: the head's median FLAIR intensity in the slice of the largest tumour; scanners differ in it."""
+    rows = largest_slices(cohort)
+    flair = SEQUENCES.index("FLAIR")
+    found = {
+        patient: head_window(cohort.read(row.case, row.slice)[0][..., flair])[1] / NETWORK_CEILING
+        for patient, row in rows.iterrows()
+    }
+    return pd.Series(found, name="median").rename_axis("patient")
+
+
 def figure_patch(cohort: Cohort, case: str, number: int) -> np.ndarray:
     """One patch as in Figure 1: (80, 80) uint8, FLAIR × mask, stretched between the case's two levels."""
-    slices = cohort.slices[(cohort.slices.case == case) & (cohort.slices.tumour_pixels > 0)]
-    flair = SEQUENCES.index("FLAIR")
-    images = {n: cohort.read(case, n) for n in slices.slice}
-    window = percentile_window(np.stack([image[..., flair] for image, _ in images.values()]))
-    image, mask = images[number]
-    return stretch(tumor_patch(image[..., flair], mask), window)
+    values, masks, numbers = flair_slices(cohort, case)
+    row = numbers.index(number)
+    return stretch(tumor_patch(values[row], masks[row]), percentile_window(values))
+
+
+def figure1_slices(
+    cohort: Cohort, column: str, published: Mapping[int, Sequence[tuple[str, int]]], seed: int
+) -> dict[int, list[tuple[str, int]]]:
+    """Cluster -> (case, slice) of the patches for Figure 1.
+
+    Args:
+        cohort: opened.
+        column: a clustering.
+        published: what the article shows (`article.FIGURE1`); taken where the cohort holds it all and `column` is the
+            article's label.
+        seed: of the draw otherwise: five patients of each cluster, the slice of the largest tumour.
+    """
+    present = set(zip(cohort.slices.case, cohort.slices.slice, strict=True))
+    if column == "COCCluster" and {item for row in published.values() for item in row} <= present:
+        return {cluster: list(items) for cluster, items in published.items()}
+    rng, largest, clusters = np.random.default_rng(seed), largest_slices(cohort), cohort.patients[column].dropna()
+    chosen = {}
+    for cluster in sorted(clusters.unique()):
+        names = clusters.index[clusters == cluster]
+        picked = largest.loc[sorted(rng.choice(names, min(5, len(names)), replace=False))]
+        chosen[int(cluster)] = list(zip(picked.case, picked.slice.astype(int), strict=True))
+    return chosen
+
+
+def caption(cohort: Cohort, case: str, number: int) -> str:
+    """Two lines below a picture: patient and slice; age and grade where they are known."""
+    row = cohort.patients[cohort.patients.case == case].iloc[0]
+    age, grade = (row.get(name) for name in ("age_at_initial_pathologic", "neoplasm_histologic_grade"))
+    facts = [f"{age:.0f} years"] * (not pd.isna(age)) + [f"grade {'II' if grade == 1 else 'III'}"] * (
+        not pd.isna(grade)
+    )
+    return f"{str(row.name).replace('_', '-')}, slice {number}\n{', '.join(facts)}"
 
 
 @dataclass(frozen=True)
@@ -156,6 +230,11 @@ class Patches:
         if unknown:
             raise ValueError(f"unknown sequence {sorted(unknown)}; choose from {', '.join(SEQUENCES)}")
         return self.images[:, [SEQUENCES.index(name) for name in names]]
+
+    def patch(self, case: str, number: int, sequence: str) -> np.ndarray:
+        """(80, 80) uint8: one slice of one case in one sequence, as the networks see it."""
+        (row,) = np.flatnonzero((self.table.case == case) & (self.table.slice == number))
+        return self.sequences((sequence,))[row, 0]
 
     @property
     def labels(self) -> pd.Series:

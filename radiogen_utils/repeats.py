@@ -1,28 +1,32 @@
 """Tables of AUCs over the repeats of a cross-validation, and what is particular to its folds."""
 
+from dataclasses import astuple, replace
+
 import numpy as np
 import pandas as pd
 from sklearn.metrics import roc_auc_score
 
-from . import evaluation
+from . import evaluation, facts
+from .facts import Model
 
 
 def score_matrix(rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-    """Labels and scores of one model from its rows of predictions.csv.
+    """Labels and scores of one model from its rows of a table of scores.
 
     Args:
-        rows: columns repeat, patient, y_true, score; each repeat scores each patient once.
+        rows: columns network, repeat, patient, y_true, score; each network and repeat scores each patient once.
 
     Returns:
-        y_true (N,) int64 and scores (R, N) float64, patients in alphabetical order, so that the columns of two models
-        with the same patients correspond.
+        y_true (N,) int64 and scores (R, N) float64, a row for each pair of network and repeat, patients in alphabetical
+        order, so that the columns of two models with the same patients correspond.
 
     Raises:
         ValueError: no rows, a patient missing from a repeat or scored twice in it, two labels of one patient.
     """
-    if rows.duplicated(["repeat", "patient"]).any():
+    rows = rows.assign(network=rows.network.fillna(-1))
+    if rows.duplicated(["network", "repeat", "patient"]).any():
         raise ValueError("a patient is scored twice in one repeat; are these the rows of one model?")
-    scores = rows.pivot(index="repeat", columns="patient", values="score")
+    scores = rows.pivot(index=["network", "repeat"], columns="patient", values="score")
     labels = rows.groupby("patient").y_true
     if scores.empty or scores.isna().any(axis=None):
         raise ValueError("no rows, or a patient without a score in some repeat")
@@ -32,54 +36,68 @@ def score_matrix(rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
 
 
 def over_repeats(predictions: pd.DataFrame) -> pd.DataFrame:
-    """AUC of every arm and backbone, mean over the repeats of its cross-validation.
+    """AUC of every model, mean over its networks and the repeats of its cross-validation.
 
     Returns:
-        Columns arm, backbone, repeats, auc, sd (over the repeats; NaN for a single one), low, high (bootstrap),
-        delong_low, delong_high, and ensemble (AUC of each patient's mean score: the repeats' networks as one, none of
-        which has seen the patient).
+        The columns `facts.FACTS`, networks (how many are numbered; 0 where each fit draws its own weights), repeats,
+        auc, sd (over networks and repeats; NaN for a single one), low, high (bootstrap), delong_low, delong_high, and
+        ensemble (AUC of each patient's mean score: all networks as one, none of which has seen the patient).
     """
     rows = []
-    for (arm, backbone), own in predictions.groupby(["arm", "backbone"], sort=False):
+    for model, own in facts.by_model(predictions):
         y_true, scores = score_matrix(own)
         auc, *bootstrap = evaluation.auc_ci(y_true, scores)
         sd = np.std([roc_auc_score(y_true, score) for score in scores], ddof=1) if len(scores) > 1 else np.nan
         ensemble = float(roc_auc_score(y_true, scores.mean(0)))
         delong = evaluation.delong_ci(y_true, scores)[1:]
-        rows.append((arm, backbone, len(scores), auc, sd, *bootstrap, *delong, ensemble))
-    columns = "arm backbone repeats auc sd low high delong_low delong_high ensemble".split()
-    return pd.DataFrame(rows, columns=columns)
+        counts = own.network.nunique(), own.repeat.nunique()
+        rows.append((*astuple(model), *counts, auc, sd, *bootstrap, *delong, ensemble))
+    columns = "networks repeats auc sd low high delong_low delong_high ensemble".split()
+    return pd.DataFrame(rows, columns=[*facts.FACTS, *columns]).astype({"pixels": facts.NUMBERS["pixels"]})
 
 
-def compare_pairs(predictions: pd.DataFrame, pairs: list[tuple[tuple[str, str], tuple[str, str]]]) -> pd.DataFrame:
-    """Paired comparisons of the mean AUCs of (arm, backbone); pairs of which one is missing are left out.
+def compare_pairs(predictions: pd.DataFrame, pairs: list[tuple[Model, Model]]) -> pd.DataFrame:
+    """Paired comparisons of the mean AUCs of two models; pairs of which one is missing are left out.
 
     Args:
-        predictions: rows of predictions.csv.
-        pairs: each two times (arm, backbone).
+        predictions: a table of scores.
+        pairs: of models.
 
     Returns:
-        Indexed by comparison ("arm, backbone − arm, backbone"): repeats (those of both, which share their folds),
-        difference of the means, low, high (bootstrap) and delong_p.
+        Indexed by the models `first` and `second`: repeats (those of both, which share their folds), difference of the
+        means, low, high (bootstrap) and delong_p.
 
     Raises:
-        ValueError: two arms were not scored on the same patients; others as `score_matrix`.
+        ValueError: two models were not scored on the same patients; others as `score_matrix`.
     """
-    arms = {pair: own for pair, own in predictions.groupby(["arm", "backbone"])}
+    known = dict(facts.by_model(predictions))
     rows = {}
-    for first, second in pairs:
-        if first not in arms or second not in arms:
+    for pair in pairs:
+        if not set(pair) <= set(known):
             continue
-        name = f"{', '.join(first)} − {', '.join(second)}"
-        shared = set(arms[first].repeat) & set(arms[second].repeat)
-        a, b = (arms[pair][arms[pair].repeat.isin(shared)] for pair in (first, second))
+        shared = tuple(set.intersection(*(set(known[model].repeat) for model in pair)))
+        a, b = (facts.select(known[model], repeat=shared) for model in pair)
         if set(a.patient) != set(b.patient):
-            raise ValueError(f"{name}: they were not scored on the same patients")
+            raise ValueError(f"{pair[0]} − {pair[1]}: they were not scored on the same patients")
         (y_true, a), (_, b) = score_matrix(a), score_matrix(b)
         p = evaluation.delong_difference(y_true, a, b)[3]
-        rows[name] = (len(shared), *evaluation.auc_difference(y_true, a, b), p)
+        rows[pair] = (len(shared), *evaluation.auc_difference(y_true, a, b), p)
     columns = ["repeats", "difference", "low", "high", "delong_p"]
-    return pd.DataFrame.from_dict(rows, "index", columns=columns).rename_axis("comparison")
+    index = pd.MultiIndex.from_tuples(list(rows), names=["first", "second"]) if rows else _NO_PAIRS
+    return pd.DataFrame(list(rows.values()), index, columns)
+
+
+_NO_PAIRS = pd.MultiIndex.from_arrays([[], []], names=["first", "second"])
+
+
+def initialisation_pairs(predictions: pd.DataFrame) -> list[tuple[Model, Model]]:
+    """Every network against the same one from another initialisation: glioblastoma first, then natural images."""
+    others = {"gbm": ("scratch", "natural"), "natural": ("scratch",)}
+    return [
+        (model, replace(model, arm=other, pretraining=""))
+        for model, _ in facts.by_model(predictions)
+        for other in others.get(model.arm, ())
+    ]
 
 
 def within_fold_auc(y_true: np.ndarray, score: np.ndarray, fold: np.ndarray) -> float:

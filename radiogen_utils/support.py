@@ -21,8 +21,12 @@ LOCK_TIMEOUT = 5
 class CourseError(Exception):
     """What a reader can cause and correct: one line that names the file or patient and says what to do.
 
-    The command line prints it without a traceback.
+    The command line prints it without a traceback, and so does a notebook.
     """
+
+    def _render_traceback_(self) -> list[str]:
+        """What IPython prints."""
+        return [f"{type(self).__name__}: {self}"]
 
 
 class FolderInUse(CourseError):

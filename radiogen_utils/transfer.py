@@ -19,9 +19,10 @@ from torch import nn
 from torch.nn import functional
 from torch.optim.swa_utils import update_bn
 
-from . import training
+from . import facts, training
 from .baselines import Baseline
-from .folds import repeated_folds
+from .facts import Model
+from .folds import repeated_folds, split_of
 from .models import Initialisation
 from .patches import PATCH_SIZE, Patches
 from .repeats import permutation_within_folds
@@ -71,7 +72,7 @@ def pooled_features(network: nn.Module, images: np.ndarray, masks: np.ndarray, p
     network.eval()
     found = []
     with torch.inference_mode(), training.autocast(True):
-        masks = torch.as_tensor(masks).split(BATCH)
+        masks = torch.tensor(masks).split(BATCH)  # a copy: workers share arrays that cannot be written to
         for batch, mask in zip(_batches(images, pixels, training.device()), masks, strict=True):
             maps = network.features(batch).float()
             coverage = functional.adaptive_avg_pool2d(mask[:, None].to(maps), maps.shape[2:])
@@ -182,7 +183,7 @@ def probe_head(network: nn.Module, images: np.ndarray, masks: np.ndarray, table:
 
 
 def probe(
-    data: Patches, initialisations: list[Initialisation], folder: Path, folds: int, repeats: int, seed: int
+    data: Patches, initialisations: list[Initialisation], folder: Path, folds: int | pd.Series, repeats: int, seed: int
 ) -> pd.DataFrame:
     """Out-of-fold scores of every patient from linear probes of every initialisation.
 
@@ -195,8 +196,7 @@ def probe(
         seed: likewise.
 
     Returns:
-        Rows of predictions: arm, pretraining, backbone, pixels, sequences, readout (`probe`), pooling, network (its
-        number), repeat, fold, patient, y_true and score (log-odds).
+        As `cross_validation.cross_validate`, one row a network, repeat, pooling and patient.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -204,7 +204,8 @@ def probe(
     tasks = [(i, n, r) for i in initialisations for n in range(len(i.networks)) for r in range(repeats)]
     parallel = joblib.Parallel(joblib.cpu_count(only_physical_cores=True), batch_size=1, return_as="generator")
     found = parallel(joblib.delayed(_probe)(data, *task, splits[task[2]], folder, seed) for task in tasks)
-    return pd.concat(progress(found, len(tasks), "probe"), ignore_index=True)
+    table = pd.concat(progress(found, len(tasks), "probe"), ignore_index=True)
+    return table.assign(split=split_of(folds))
 
 
 def feature_file(folder: Path, initialisation: Initialisation, number: int, repeat: int) -> Path:
@@ -219,24 +220,12 @@ def _probe(
 ) -> pd.DataFrame:
     file = feature_file(folder, initialisation, number, repeat)
     features = keep_features(file, data, initialisation, number, split)
-    tables = []
+    start, tables = initialisation, []
     for pooling, values in zip(POOLINGS, np.moveaxis(features, 2, 0), strict=True):
-        columns = {
-            "arm": initialisation.arm,
-            "pretraining": initialisation.pretraining,
-            "backbone": initialisation.backbone,
-            "pixels": initialisation.pixels,
-            "sequences": initialisation.input,
-            "readout": "probe",
-            "pooling": pooling,
-            "network": number,
-            "repeat": repeat,
-            "fold": split.to_numpy(),
-            "patient": split.index,
-            "y_true": data.labels.to_numpy(),
-            "score": read_out(values, data.labels, split, seed + repeat),
-        }
-        tables.append(pd.DataFrame(columns))
+        model = Model(start.arm, start.pretraining, start.backbone, start.pixels, start.input, "probe", pooling)
+        columns = {"fold": split, "patient": data.labels.index, "y_true": data.labels}
+        scores = read_out(values, data.labels, split, seed + repeat)
+        tables.append(facts.table(model, number, repeat=repeat, **columns, score=scores))
     return pd.concat(tables)
 
 

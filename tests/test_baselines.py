@@ -6,18 +6,15 @@ import joblib
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 from scipy import special
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedKFold
 
-from radiogen_utils import baselines, models, repeats, training
-from radiogen_utils.course.settings import PROFILES
-from radiogen_utils.cross_validation import PREDICTION_COLUMNS, Arm, assign_folds
+from radiogen_utils import baselines, facts, repeats
 from radiogen_utils.data.cohort import open_cohort
-from radiogen_utils.patches import build_patches
+from radiogen_utils.folds import assign_folds
 
 
 @pytest.fixture(autouse=True)
@@ -130,7 +127,7 @@ def test_baselines_without_their_columns_are_left_out(tiny_cohort):
     found = baselines.clinical_and_image(cohort)
     names = [(b.name, b.model) for b in found]
     tables = {b.name: b.table for b in found}
-    assert list(tables["volume and shape"]) == list(baselines.SHAPE)
+    assert list(tables["volume and shape"]) == list(baselines.SHAPE) and list(tables["volume"]) == ["volume"]
     columns = tables["institution"]  # a column each, for their names have no order
     assert (
         list(columns) == ["XX", "YY"]
@@ -148,7 +145,8 @@ def test_out_of_fold_scores_in_the_networks_folds(model):
     table = pd.DataFrame({"signal": labels + 0.7 * rng.normal(size=60), "noise": rng.normal(size=60)}, labels.index)
     table.iloc[::7, 1] = np.nan
     found = baselines.cross_validate([baselines.Baseline("x", model, table)], labels, 5, 2, seed=3)
-    assert list(found) == PREDICTION_COLUMNS and len(found) == 120
+    assert list(found) == facts.COLUMNS and len(found) == 120
+    assert [each for each, _ in facts.by_model(found)] == [facts.simple("x", model)] and found.network.isna().all()
     for repeat, group in found.groupby("repeat"):
         folds = assign_folds(labels, 5, 3 + repeat)
         assert group.set_index("patient").fold.sort_index().equals(folds.rename("fold").rename_axis("patient"))
@@ -290,14 +288,9 @@ def test_the_test_of_a_cluster_is_one_sided_on_the_mean_scores_and_corrected_for
             score += coc[labels.index].map({2: 1, 1: -1}).fillna(0)
         # The two repeats rank the patients otherwise; the means of their scores are `score`.
         noise = np.random.default_rng(0).normal(size=len(labels))
-        rows = {
-            "patient": labels.index.to_numpy(),
-            "y_true": labels.to_numpy(),
-            "arm": "features",
-            "backbone": "trees",
-            "fold": 0,
-        }
-        return pd.concat([pd.DataFrame(rows | {"score": (score + i * noise).to_numpy(), "repeat": i}) for i in (-1, 1)])
+        rows = {"fold": 0, "patient": labels.index, "y_true": labels}
+        model = facts.simple("features", "trees")
+        return pd.concat([facts.table(model, repeat=i, **rows, score=score + i * noise) for i in (-1, 1)])
 
     monkeypatch.setattr(baselines, "cross_validate", given)
     found = baselines.clusterings(cohort, None, folds=3, repeats=2, seed=0).set_index(["clustering", "cluster"])
@@ -340,30 +333,4 @@ def test_an_institution_is_held_out_as_a_fold():
     table = pd.DataFrame({"signal": labels}, dtype=float)
     found = baselines.cross_validate([baselines.Baseline("x", "logistic", table)], labels, folds, 1, seed=0)
     assert found.set_index("patient").fold.sort_index().eq(folds.sort_index()).all() and len(found) == 30
-
-
-@pytest.mark.parametrize("backbone", models.BACKBONES)
-def test_a_linear_model_of_frozen_features_gives_the_mean_log_odds_of_the_slices(backbone, tiny_cohort, tmp_path):
-    data = build_patches(tiny_cohort())
-    network = models.create(backbone, channels=1, seed=5)
-    models.save_weights(network.state_dict(), tmp_path / "start.safetensors")
-    arm = Arm("gbm", backbone, PROFILES["smoke"].compact, tmp_path / "start.safetensors")
-    probe = baselines.frozen(data, arm, repeats=2, seed=0)
-    logits = pd.Series(training.predict(network, data.sequences(arm.sequences))[:, 0])
-    with torch.inference_mode():
-        features = torch.tensor(probe.of_repeat(1).to_numpy())
-        scores = network.head(features)[:, 0]
-    assert scores.numpy() == pytest.approx(logits.groupby(data.table.patient).mean().to_numpy(), abs=1e-5)
-    assert probe.name == "frozen gbm" and list(probe.table.index) == list(data.labels.index)
-
-
-def test_each_repeat_has_other_random_weights(tiny_cohort):
-    data = build_patches(tiny_cohort())
-    arm = Arm("scratch", "compact", PROFILES["smoke"].compact, sequences=("post-contrast",))
-    probe = baselines.frozen(data, arm, repeats=2, seed=3)
-    assert probe.name == "frozen scratch-post-contrast" and len(probe.table) == 2
-    assert not np.allclose(probe.of_repeat(0), probe.of_repeat(1))
-    later = baselines.frozen(data, arm, repeats=1, seed=4)  # the seed of a repeat is the first one plus its number
-    assert np.array_equal(later.of_repeat(0), probe.of_repeat(1))
-    flair = baselines.frozen(data, replace(arm, sequences=("FLAIR",)), repeats=1, seed=3)
-    assert not np.allclose(flair.of_repeat(0), probe.of_repeat(0))
+    assert (found.split == "institution").all()

@@ -6,10 +6,10 @@ import math
 import subprocess
 import sys
 
-import pandas as pd
 import pytest
 import torch
 
+from radiogen_utils import facts
 from radiogen_utils.support import project_root
 
 SCRIPT = project_root() / "benchmarks" / "run.py"
@@ -44,9 +44,10 @@ def quick(bench, monkeypatch, tmp_path):
     """One turn a contender, and Figure 2 of the first repeat of the article's arms."""
     interleave = bench.interleave
     monkeypatch.setattr(bench, "interleave", lambda contenders, turns=1: interleave(contenders, turns))
-    shipped = pd.read_csv(project_root() / "figures" / "predictions.csv")
+    shipped = facts.read(project_root() / "figures" / "predictions.csv")
+    shipped = facts.select(shipped, arm=("gbm", "scratch"), sequences="FLAIR", split="folds", repeat=0)
     (tmp_path / "figures").mkdir()
-    shipped.query("arm in ('gbm', 'scratch') and repeat == 0").to_csv(tmp_path / "figures" / "predictions.csv")
+    shipped.to_csv(tmp_path / "figures" / "predictions.csv", index=False)
     monkeypatch.setattr(bench, "project_root", lambda: tmp_path)
     return bench
 

@@ -14,10 +14,13 @@ import pytest
 from filelock import FileLock
 from sklearn.metrics import roc_auc_score
 
-from radiogen_utils import cross_validation, models, training
-from radiogen_utils.cross_validation import SchedulerError
+from radiogen_utils import cross_validation, facts, models, training, transfer
+from radiogen_utils.cross_validation import Arm, CrossValidation, SchedulerError
 from radiogen_utils.data.archive import CohortError
 from radiogen_utils.data.cohort import SEQUENCES
+from radiogen_utils.facts import Model
+from radiogen_utils.folds import assign_folds
+from radiogen_utils.models import Initialisation
 from radiogen_utils.patches import Patches
 from radiogen_utils.support import FolderInUse, exclusive
 from radiogen_utils.training import Training
@@ -49,36 +52,43 @@ def cohort(n_patients=40, n_slices=4, effect=0.0, identity=0.0, seed=0):
     return Patches(images.clip(0, 255).astype(np.uint8), np.ones((len(patient), SIZE, SIZE), bool), table, "cohort")
 
 
-def arm(**changes):
-    return cross_validation.Arm("scratch", "compact", replace(QUICK, **changes))
+def arm(sequences=("FLAIR",), backbone="compact", readout="full", networks=(), **changes):
+    start = Initialisation("scratch", backbone, sequences, networks)
+    return Arm(start, replace(QUICK, **changes), readout)
+
+
+def prepare(data, splits, *arms, seed=0, **options):
+    """A cross-validation of these arms; splits as of `CrossValidation`."""
+    return CrossValidation(data, splits, cross_validation.initial_weights(list(arms) or [arm()]), seed, **options)
 
 
 def test_folds_are_stratified_disjoint_and_reshuffled_by_seed():
     labels = pd.Series([1] * 24 + [0] * 86, [f"P{i:03d}" for i in range(110)])
-    folds = folds.assign_folds(labels, 10, seed=0)
+    folds = assign_folds(labels, 10, seed=0)
     per_fold = labels.groupby(folds).agg(["size", "sum"])
     assert per_fold["size"].eq(11).all() and per_fold["sum"].between(2, 3).all()
-    assert folds.equals(folds.assign_folds(labels, 10, seed=0))
-    assert not folds.equals(folds.assign_folds(labels, 10, seed=1))
+    assert folds.equals(assign_folds(labels, 10, seed=0))
+    assert not folds.equals(assign_folds(labels, 10, seed=1))
 
 
 def test_as_many_patients_of_a_class_as_folds_are_enough_and_fewer_are_named():
     labels = pd.Series([1] * 10 + [0] * 30)
-    assert labels.groupby(folds.assign_folds(labels, 10, seed=0)).sum().eq(1).all()
+    assert labels.groupby(assign_folds(labels, 10, seed=0)).sum().eq(1).all()
     with pytest.raises(CohortError, match="10 folds need 10 patients of each class, the smaller class has 3"):
-        folds.assign_folds(pd.Series([1] * 3 + [0] * 30), 10, seed=0)
+        assign_folds(pd.Series([1] * 3 + [0] * 30), 10, seed=0)
     with pytest.raises(CohortError, match="the smaller class has 0"):
-        folds.assign_folds(pd.Series([1] * 30), 10, seed=0)
+        assign_folds(pd.Series([1] * 30), 10, seed=0)
 
 
 def test_cross_validation_covers_each_patient_once_a_repeat(tmp_path):
     data = cohort(effect=1)
     table = cross_validation.cross_validate(data, [arm(epochs=8)], tmp_path, folds=2, repeats=2)
-    assert list(table) == cross_validation.PREDICTION_COLUMNS
+    assert list(table) == facts.COLUMNS and table.network.isna().all()
+    assert [model for model, _ in facts.by_model(table)] == [Model("scratch")]
     assert table.groupby("repeat").patient.nunique().eq(40).all() and len(table) == 80
     assert table.y_true.equals(table.patient.map(data.labels))
     for repeat, rows in table.groupby("repeat"):  # shuffled anew
-        split = folds.assign_folds(data.labels, 2, seed=repeat)
+        split = assign_folds(data.labels, 2, seed=repeat)
         assert rows.set_index("patient").fold.sort_index().eq(split).all()
     assert roc_auc_score(table.y_true, table.score) > 0.9
 
@@ -89,7 +99,7 @@ def test_a_slice_of_a_held_out_patient_never_helps(tmp_path):
     A split by slices finds each patient's other slices in training; it would be near 1.
     """
     data = cohort(n_patients=16, n_slices=12, identity=1)
-    settings = replace(arm(epochs=10), sequences=SEQUENCES)
+    settings = arm(SEQUENCES, epochs=10)
     by_patient = cross_validation.cross_validate(data, [settings], tmp_path / "a", folds=3)
     as_if = data.table.assign(patient=[f"S{i:03d}" for i in range(len(data.table))])
     by_slice = cross_validation.cross_validate(replace(data, table=as_if), [settings], tmp_path / "b", folds=3)
@@ -103,7 +113,7 @@ def test_patient_score_is_the_mean_log_odds_of_its_slices(tmp_path):
     table = cross_validation.cross_validate(data, [arm(epochs=1)], tmp_path, folds=2).set_index("patient")
     row = table.iloc[0]
     model = models.create("compact")
-    model.load_state_dict(models.load_weights(tmp_path / f"scratch-compact-r0-f{row.fold}.safetensors"))
+    model.load_state_dict(models.load_weights(tmp_path / f"scratch-compact-FLAIR-full-r0-f{row.fold}.safetensors"))
     of_patient = (data.table.patient == row.name).to_numpy()
     logits = training.predict(model, data.sequences(("FLAIR",))[of_patient])
     assert row.score == pytest.approx(logits.mean(), abs=1e-3)
@@ -129,14 +139,14 @@ def uneven(data):
 
 def splits_of(data, folds, seeds):
     """(repeats, N) folds of the slices."""
-    splits = [folds.assign_folds(data.labels, folds, seed) for seed in seeds]
+    splits = [assign_folds(data.labels, folds, seed) for seed in seeds]
     return np.stack([data.table.patient.map(split) for split in splits])
 
 
 def test_a_fit_trains_on_the_other_folds_of_its_own_repeat(fitted):
     data = uneven(cohort(n_patients=20))
     splits = splits_of(data, 4, seeds=(0, 1))
-    cv = cross_validation.CrossValidation(data, splits, {("scratch", "compact"): None}, 7)
+    cv = prepare(data, splits, arm(batch_size=4), seed=7)
     fits = list(np.ndindex(2, 4))
     cv.fit(arm(batch_size=4), fits)
     assert np.array_equal(fitted["targets"], data.table.label) and fitted["training"] == arm(batch_size=4).training
@@ -154,7 +164,7 @@ def test_a_fit_trains_on_the_other_folds_of_its_own_repeat(fitted):
 
 def test_each_fit_has_a_seed_and_a_start_of_its_own_and_the_same_in_any_company(fitted):
     data = cohort(n_patients=8)
-    cv = cross_validation.CrossValidation(data, splits_of(data, 4, seeds=(0, 0, 0)), {("scratch", "compact"): None}, 7)
+    cv = prepare(data, splits_of(data, 4, seeds=(0, 0, 0)), seed=7)
     fits = list(np.ndindex(3, 4))
     cv.fit(arm(), fits)
     seeds, starts = fitted["seeds"], [network.stem.weight.detach() for network in fitted["networks"]]
@@ -166,12 +176,12 @@ def test_each_fit_has_a_seed_and_a_start_of_its_own_and_the_same_in_any_company(
     assert fitted["seeds"][:8] == seeds[4:]  # the second repeat from seed 7 is the first from seed 8
 
 
-def test_an_arm_starts_from_its_weights_and_a_new_head(fitted):
-    start = models.create("compact", 1, outputs=3, seed=7)
-    start = {name: values.numpy() for name, values in start.state_dict().items()}
-    data, gbm = cohort(n_patients=8), replace(arm(), initialisation="gbm", sequences=("post-contrast",))
-    cv = cross_validation.CrossValidation(data, splits_of(data, 2, seeds=(0,)), {(gbm.name, "compact"): start}, 0)
-    cv.fit(gbm, [(0, 0), (0, 1)])
+def test_an_arm_starts_from_its_weights_and_a_new_head(fitted, tmp_path):
+    start = models.create("compact", 1, outputs=3, seed=7).state_dict()
+    models.save_weights(start, tmp_path / "gbm.safetensors")
+    data = cohort(n_patients=8)
+    gbm = Arm(Initialisation("gbm", "compact", ("post-contrast",), (tmp_path / "gbm.safetensors",), "dense"), QUICK)
+    prepare(data, splits_of(data, 2, seeds=(0,)), gbm).fit(gbm, [(0, 0), (0, 1)])
     for network in fitted["networks"]:
         state = network.state_dict()
         assert state["head.weight"].shape == (1, 128)
@@ -185,7 +195,7 @@ def test_an_arm_starts_from_its_weights_and_a_new_head(fitted):
 def test_a_patient_s_score_is_the_mean_of_its_slices_and_of_nobody_else_s(fitted):
     data = uneven(cohort(n_patients=12))
     splits = splits_of(data, 3, seeds=(0,))
-    cv = cross_validation.CrossValidation(data, splits, {("scratch", "compact"): None}, 0)
+    cv = prepare(data, splits)
     brightness = pd.Series(data.sequences(("FLAIR",)).mean((1, 2, 3))).groupby(data.table.patient).mean()
     for fold, result in enumerate(cv.fit(arm(), [(0, 0), (0, 1), (0, 2)])):
         assert set(result["patient"]) == set(data.table.patient[splits[0] == fold])
@@ -195,37 +205,68 @@ def test_a_patient_s_score_is_the_mean_of_its_slices_and_of_nobody_else_s(fitted
 def test_the_table_s_order_is_as_asked_and_not_as_finished(fitted, tmp_path, monkeypatch):
     carry_out = cross_validation.carry_out
     monkeypatch.setattr(cross_validation, "carry_out", lambda *arguments: reversed(list(carry_out(*arguments))))
-    arms = [arm(), replace(arm(), sequences=("post-contrast",)), replace(arm(), sequences=SEQUENCES)][::-1]
+    arms = [arm(), arm(("post-contrast",)), arm(SEQUENCES)][::-1]
     table = cross_validation.cross_validate(cohort(n_patients=8), arms, tmp_path, folds=2, repeats=2)
-    expected = [(each.name, repeat, fold) for each in arms for repeat in (0, 1) for fold in (0, 1)]
-    assert list(dict.fromkeys(zip(table.arm, table.repeat, table.fold, strict=True))) == expected
-    assert table.groupby(["arm", "repeat", "fold"]).patient.apply(lambda names: names.is_monotonic_increasing).all()
+    expected = [(each.initialisation.input, repeat, fold) for each in arms for repeat in (0, 1) for fold in (0, 1)]
+    assert list(dict.fromkeys(zip(table.sequences, table.repeat, table.fold, strict=True))) == expected
+    assert (
+        table.groupby(["sequences", "repeat", "fold"]).patient.apply(lambda names: names.is_monotonic_increasing).all()
+    )
 
 
 def test_networks_are_kept_of_the_compact_backbone_s_first_repeat_alone(fitted):
-    data, large = cohort(n_patients=8), replace(arm(), backbone="efficientnet_lite0")
-    initial = {("scratch", "compact"): None, ("scratch", "efficientnet_lite0"): None}
-    cv = cross_validation.CrossValidation(data, splits_of(data, 2, seeds=(0, 1)), initial, 0)
+    data, large = cohort(n_patients=8), arm(backbone="efficientnet_lite0")
+    cv = prepare(data, splits_of(data, 2, seeds=(0, 1)), arm(), large)
     kept = [result["network"] is not None for result in cv.fit(arm(), [(0, 0), (0, 1), (1, 0)])]
     assert kept == [True, True, False] and cv.fit(large, [(0, 0)])[0]["network"] is None
 
 
-def test_arms_start_from_their_weights(tmp_path):
-    source = models.create("compact", 1, outputs=3, seed=7)
-    models.save_weights(source.state_dict(), tmp_path / "gbm.safetensors")
-    assert np.array_equal(
-        cross_validation.Arm("gbm", "compact", QUICK, tmp_path / "gbm.safetensors").initial()["blocks.0.0.weight"],
-        source.stem.weight.detach(),
-    )
-    natural = cross_validation.Arm("natural", "efficientnet_lite0", QUICK).initial()
-    assert np.array_equal(natural["network.conv_stem.weight"], models.natural_weights()["network.conv_stem.weight"])
-    assert arm().initial() is None
+def test_repeats_start_from_the_networks_in_turn_and_say_from_which(fitted, tmp_path):
+    data, numbered = cohort(n_patients=8), arm(networks=(3, 4))
+    cv = prepare(data, splits_of(data, 2, seeds=(0, 1, 2)), numbered, seed=0)
+    cv.fit(numbered, [(0, 0), (0, 1), (1, 0), (2, 1)])
+    starts = [network.stem.weight.detach() for network in fitted["networks"]]
+    for start, seed in zip(starts, (3, 3, 4, 3), strict=True):
+        assert np.array_equal(start, models.create("compact", 1, 1, seed).stem.weight.detach())
+    table = cross_validation.cross_validate(data, [numbered, arm()], tmp_path, folds=2, repeats=3)
+    own = facts.by_model(table)
+    ((_, both),) = list(own)
+    assert both[both.network.notna()].groupby("repeat").network.first().to_list() == [0, 1, 0]
+    assert both.network.isna().sum() == 3 * 8
 
 
-def test_an_arm_is_named_after_its_sequences_where_they_are_not_the_article_s():
-    assert arm().name == "scratch"
-    assert replace(arm(), sequences=("post-contrast",)).name == "scratch-post-contrast"
-    assert replace(arm(), sequences=SEQUENCES).name == "scratch-pre-contrast+FLAIR+post-contrast"
+def test_natural_images_are_one_network():
+    start = Initialisation("natural", "efficientnet_lite0")
+    (weights,) = cross_validation.initial_weights([Arm(start, QUICK)]).popitem()[1]
+    assert np.array_equal(weights["network.conv_stem.weight"], models.natural_weights()["network.conv_stem.weight"])
+
+
+def test_an_arm_tells_its_facts():
+    weights = (Path("w.safetensors"),)
+    dense = Arm(Initialisation("gbm", "compact", SEQUENCES, weights, "dense"), QUICK, "lp-ft")
+    assert dense.name == "gbm-dense-compact-all-lp-ft"
+    assert dense.model("folds") == Model("gbm", "dense", sequences="all", readout="lp-ft")
+    assert arm(("mask",)).name == "scratch-compact-mask-full"
+    assert arm(("mask",)).model("institution") == Model("scratch", sequences="mask", split="institution")
+
+
+def test_lp_ft_starts_from_the_probe_and_trains_at_a_tenth_of_the_rate(fitted):
+    data = uneven(cohort(n_patients=20, effect=0.5))
+    probed, full = (arm(readout=readout, networks=(5,), learning_rate=1e-3) for readout in ("lp-ft", "full"))
+    splits = splits_of(data, 4, seeds=(0,))
+    cv = prepare(data, splits, probed, full)
+    cv.fit(full, [(0, 2)])
+    assert fitted["training"].learning_rate == 1e-3
+    plain = fitted["networks"][0].head.weight.detach().clone()
+    cv.fit(probed, [(0, 2)])
+    assert fitted["training"] == replace(probed.training, learning_rate=1e-4)
+    (network,) = fitted["networks"]
+    assert not np.allclose(network.head.weight.detach(), plain)
+    out = splits[0] == 2
+    expected = models.create("compact", 1, 1, 0, models.create("compact", 1, 1, 5).state_dict())
+    images = data.sequences(("FLAIR",))
+    transfer.probe_head(expected, images[~out], data.masks[~out], data.table[~out], 2)  # the fold's seed
+    assert np.array_equal(network.head.weight.detach(), expected.head.weight.detach())
 
 
 def stamps(folder):
@@ -247,35 +288,37 @@ def test_repeated_runs_agree_bit_for_bit_and_keep_their_fits(tmp_path, capsys):
 def test_a_missing_or_damaged_fit_is_done_again(tmp_path):
     data = cohort(effect=0.5)
     first = cross_validation.cross_validate(data, [arm(epochs=1)], tmp_path, folds=3)
-    (tmp_path / "scratch-compact-r0-f0.safetensors").unlink()
-    (tmp_path / "scratch-compact-r0-f1.npz").unlink()
-    whole = (tmp_path / "scratch-compact-r0-f2.npz").read_bytes()
-    (tmp_path / "scratch-compact-r0-f2.npz").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "scratch-compact-FLAIR-full-r0-f0.safetensors").unlink()
+    (tmp_path / "scratch-compact-FLAIR-full-r0-f1.npz").unlink()
+    whole = (tmp_path / "scratch-compact-FLAIR-full-r0-f2.npz").read_bytes()
+    (tmp_path / "scratch-compact-FLAIR-full-r0-f2.npz").write_bytes(whole[: len(whole) // 2])
     assert cross_validation.cross_validate(data, [arm(epochs=1)], tmp_path, folds=3).equals(first)
-    assert (tmp_path / "scratch-compact-r0-f0.safetensors").exists()
+    assert (tmp_path / "scratch-compact-FLAIR-full-r0-f0.safetensors").exists()
 
 
 def test_old_fits_are_not_mixed_with_other_settings_data_seeds_weights_or_code(tmp_path):
-    data, three = cohort(effect=0.5), replace(arm(), sequences=SEQUENCES)
-    initial = {("scratch", "compact"): None, (three.name, "compact"): None, ("scratch", "other"): None}
+    data, three, probed = cohort(effect=0.5), arm(SEQUENCES), arm(readout="lp-ft")
+    large = arm(backbone="efficientnet_lite0")
     split = np.arange(len(data.table))[None] // 4 % 4
-    cv = cross_validation.CrossValidation(data, split, initial, 0)
+    slower, longer = arm(learning_rate=1e-4), arm(epochs=4)
+    cv = prepare(data, split, arm(), three, probed, large, slower, longer)
     key = cv.key(arm(), 0, 0)
     table = data.table.assign(label=1 - data.table.label)
     others = [
-        cv.key(arm(epochs=4), 0, 0),
-        cv.key(arm(learning_rate=1e-4), 0, 0),
+        cv.key(longer, 0, 0),
+        cv.key(slower, 0, 0),
         cv.key(three, 0, 0),
+        cv.key(probed, 0, 0),
         replace(cv, data=replace(data, images=255 - data.images)).key(arm(), 0, 0),
         replace(cv, data=replace(data, table=table)).key(arm(), 0, 0),
         replace(cv, splits=(split + 1) % 4).key(arm(), 0, 0),  # others are held out
         replace(cv, splits=np.minimum(split, 2)).key(arm(), 0, 0),  # the same, but of three folds
         cv.key(arm(), 0, 1),
         replace(cv, splits=np.repeat(split, 2, 0)).key(arm(), 1, 0),
-        cv.key(replace(arm(), backbone="other"), 0, 0),
+        cv.key(large, 0, 0),
         replace(cv, seed=2).key(arm(), 0, 0),
         replace(cv, code="other").key(arm(), 0, 0),
-        replace(cv, initial={("scratch", "compact"): {"w": np.ones(2)}}).key(arm(), 0, 0),
+        replace(cv, initial={arm(): [{"w": np.ones(2)}]}).key(arm(), 0, 0),
     ]
     assert len({key, *others}) == 1 + len(others)
     assert replace(cv, data=replace(data, images=data.images.copy())).key(arm(), 0, 0) == key
@@ -286,7 +329,7 @@ def test_old_fits_are_not_mixed_with_other_settings_data_seeds_weights_or_code(t
 
 def test_a_key_changes_nothing_in_the_cross_validation_while_another_thread_sends_it_to_workers():
     data = cohort(n_patients=8)
-    cv = cross_validation.CrossValidation(data, np.zeros((1, len(data.table)), int), {("scratch", "compact"): None}, 0)
+    cv = prepare(data, np.zeros((1, len(data.table)), int))
     before = list(vars(cv))
     cv.key(arm(), 0, 0)
     assert list(vars(cv)) == before
@@ -294,8 +337,8 @@ def test_a_key_changes_nothing_in_the_cross_validation_while_another_thread_send
 
 def test_fits_done_together_as_on_a_gpu_agree_with_those_done_alone():
     data, settings = cohort(effect=1), arm(epochs=8)
-    split = data.table.patient.map(folds.assign_folds(data.labels, 2, 0)).to_numpy()
-    cv = cross_validation.CrossValidation(data, split[None], {("scratch", "compact"): None}, 0)
+    split = data.table.patient.map(assign_folds(data.labels, 2, 0)).to_numpy()
+    cv = prepare(data, split[None], settings)
     together = cv.fit(settings, [(0, 0), (0, 1)])
     alone = [cv.fit(settings, [(0, fold)])[0] for fold in (0, 1)]
     for a, b in zip(together, alone, strict=True):
@@ -391,9 +434,7 @@ def test_the_second_run_in_a_folder_says_so_and_harms_nothing(tmp_path, monkeypa
 
 def test_a_worker_with_other_code_refuses():
     data = cohort(n_patients=8)
-    cv = cross_validation.CrossValidation(
-        data, np.zeros((1, len(data.table)), int), {("scratch", "compact"): None}, 0, "other"
-    )
+    cv = prepare(data, np.zeros((1, len(data.table)), int), code="other")
     with pytest.raises(RuntimeError, match="another version of radiogen_utils or torch"):
         cv.fit(arm(), [(0, 0)])
 

@@ -6,7 +6,8 @@ import pytest
 from scipy import stats
 from sklearn.metrics import auc, roc_auc_score, roc_curve
 
-from radiogen_utils import article, evaluation
+from radiogen_utils import article, evaluation, facts
+from radiogen_utils.facts import Model
 
 
 @pytest.fixture
@@ -188,34 +189,36 @@ def test_delong_needs_two_patients_of_each_class():
 
 
 def predictions(scores):
-    y, a, b = scores
-    rows = dict(
-        repeat=0, fold=np.arange(110) % 10, patient=[f"P{i:03d}" for i in range(110)], y_true=y, backbone="compact"
-    )
-    return pd.concat(
-        [pd.DataFrame(dict(arm="gbm", score=a, **rows)), pd.DataFrame(dict(arm="scratch", score=b, **rows))]
-    )
+    y, *both = scores
+    rows = dict(repeat=0, fold=np.arange(110) % 10, patient=[f"P{i:03d}" for i in range(110)], y_true=y)
+    models = (facts.FIRST_STUDY, Model("scratch"))
+    return pd.concat([facts.table(model, score=score, **rows) for model, score in zip(models, both, strict=True)])
 
 
 def test_tables_by_arm(scores):
     table = evaluation.auc_table(predictions(scores)).set_index("arm")
     assert table.auc["gbm"] == pytest.approx(roc_auc_score(scores[0], scores[1]))
-    assert (table.patients == 110).all() and (table.positives == 24).all()
+    assert (table.patients == 110).all() and (table.positives == 24).all() and table.network.isna().all()
     for column, bound in (("low", 1), ("high", 2)):
         assert table[column]["gbm"] == evaluation.auc_ci(*scores[:2])[bound]
         assert table[f"delong_{column}"]["gbm"] == evaluation.delong_ci(*scores[:2])[bound]
-    with pytest.raises(ValueError, match="no predictions of natural"):
-        evaluation.patient_scores(predictions(scores), "natural", "compact")
+    both = pd.concat([predictions(scores), predictions(scores).assign(network=1)])
+    assert len(evaluation.auc_table(both)) == 4
+    with pytest.raises(ValueError, match="no predictions of compact, FLAIR, natural images, repeat 0"):
+        evaluation.patient_scores(predictions(scores), Model("natural"))
 
 
-def test_scores_are_of_one_arm_backbone_and_repeat():
-    columns = ["arm", "backbone", "repeat", "patient", "fold", "y_true", "score"]
-    kinds = [(arm, backbone, repeat) for arm in "xy" for backbone in "ab" for repeat in (0, 1)]
-    rows = [(*kind, name, 0, int(name == "P"), 10 * i + (name == "P")) for i, kind in enumerate(kinds) for name in "QP"]
-    table = pd.DataFrame(rows, columns=columns)
-    assert evaluation.patient_scores(table, "x", "b", 1).score.to_dict() == {"P": 31, "Q": 30}
-    assert evaluation.patient_scores(table, "y", "a").score.to_dict() == {"P": 41, "Q": 40}
-    assert list(evaluation.patient_scores(table, "y", "a").index) == ["P", "Q"]
+def test_scores_are_of_one_model_and_repeat():
+    kinds = [(facts.simple(arm, backbone), repeat) for arm in "xy" for backbone in "ab" for repeat in (0, 1)]
+    columns = {"patient": ["Q", "P"], "fold": 0, "y_true": [0, 1]}
+    tables = [facts.table(m, repeat=r, score=[10 * i, 10 * i + 1], **columns) for i, (m, r) in enumerate(kinds)]
+    table = pd.concat(tables)
+    first, other = facts.simple("x", "b"), facts.simple("y", "a")
+    assert evaluation.patient_scores(table, first, 1).score.to_dict() == {"P": 31, "Q": 30}
+    assert evaluation.patient_scores(table, other).score.to_dict() == {"P": 41, "Q": 40}
+    assert list(evaluation.patient_scores(table, other).index) == ["P", "Q"]
+    with pytest.raises(ValueError, match="several predictions of x, b, repeat 1"):
+        evaluation.patient_scores(pd.concat([table, table.assign(network=1)]), first, 1)
 
 
 def test_sensitivity_of_the_published_curve():
@@ -321,14 +324,6 @@ def test_auc_within_groups_ignores_differences_between_them():
         assert apart.auc == area and np.isnan(apart.low) and np.isnan(apart.high)
     row = evaluation.by_group(y, score, group).loc["B", ["auc", "low", "high"]]
     assert tuple(row) == evaluation.delong_ci(y[200:], score[200:])
-
-
-def test_arm_names_are_taken_apart():
-    assert evaluation.split_arm("gbm") == ("gbm", "FLAIR")
-    assert evaluation.split_arm("natural-pre-contrast+FLAIR") == ("natural", "pre-contrast+FLAIR")
-    assert evaluation.split_arm("scratch-post-contrast" + evaluation.LEFT_OUT) == ("scratch", "post-contrast")
-    assert evaluation.split_arm("image features" + evaluation.LEFT_OUT) == ("image features", "")
-    assert evaluation.split_arm(evaluation.FROZEN + "gbm-post-contrast") == ("gbm", "post-contrast")
 
 
 def mean_auc(y, scores):

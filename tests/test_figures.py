@@ -1,5 +1,7 @@
 """`figures`: what is drawn is what was found."""
 
+from dataclasses import replace
+
 import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
@@ -8,7 +10,8 @@ import pytest
 from matplotlib.colors import to_rgba
 from sklearn.metrics import roc_curve
 
-from radiogen_utils import article, evaluation, figures, repeats
+from radiogen_utils import article, evaluation, facts, figures, repeats
+from radiogen_utils.facts import Model
 
 
 @pytest.fixture(autouse=True)
@@ -24,22 +27,22 @@ def predictions():
     """Two repeats of two arms, one of them with another backbone and on another sequence as well, and of trees."""
     rng, y = np.random.default_rng(0), np.r_[np.ones(12, int), np.zeros(28, int)]
     models = [
-        ("gbm", "compact"),
-        ("scratch", "compact"),
-        ("gbm", "efficientnet_lite0"),
-        ("gbm-post-contrast", "compact"),
+        MAIN,
+        Model("scratch"),
+        replace(MAIN, backbone="efficientnet_lite0"),
+        replace(MAIN, sequences="post-contrast"),
+        facts.simple("image features", "trees"),
     ]
+    columns = {"fold": 0, "y_true": y, "patient": range(40)}
     tables = [
-        pd.DataFrame(
-            {"arm": arm, "backbone": backbone, "repeat": repeat, "fold": 0, "y_true": y, "patient": range(40)}
-        ).assign(score=rng.normal(size=40) + y)
-        for arm, backbone in [*models, ("image features", "trees")]
+        facts.table(model, repeat=repeat, score=rng.normal(size=40) + y, **columns)
+        for model in models
         for repeat in (0, 1)
     ]
     return pd.concat(tables, ignore_index=True)
 
 
-MAIN = ("gbm", "compact")
+MAIN = facts.FIRST_STUDY
 
 
 @pytest.fixture
@@ -67,11 +70,11 @@ def bars(axes):
 def test_the_curves_of_figure_2_are_those_of_the_first_repeat(predictions, panels):
     curves = {
         "glioblastoma MRI, compact": MAIN,
-        "from scratch, compact": ("scratch", "compact"),
-        "glioblastoma MRI, efficientnet_lite0": ("gbm", "efficientnet_lite0"),
+        "from scratch, compact": Model("scratch"),
+        "glioblastoma MRI, efficientnet_lite0": replace(MAIN, backbone="efficientnet_lite0"),
     }
-    for name, pair in curves.items():
-        scores = evaluation.patient_scores(predictions, *pair)
+    for name, model in curves.items():
+        scores = evaluation.patient_scores(predictions, model)
         area = evaluation.auc_ci(scores.y_true, scores.score)[0]
         expected = roc_curve(scores.y_true, scores.score, drop_intermediate=False)[:2]
         np.testing.assert_array_equal(line(panels[0], f"{name}: {area:.3f}"), expected)
@@ -81,7 +84,7 @@ def test_the_curves_of_figure_2_are_those_of_the_first_repeat(predictions, panel
 
 
 def test_the_band_of_figure_2_is_of_the_main_curve(predictions, panels):
-    scores = evaluation.patient_scores(predictions, *MAIN)
+    scores = evaluation.patient_scores(predictions, MAIN)
     rates = np.linspace(0, 1, 101)
     low, high = evaluation.roc_band(scores.y_true, scores.score, rates)
     (band,) = panels[0].collections
@@ -103,7 +106,7 @@ def test_the_areas_of_figure_2_are_the_paper_s_and_the_means_over_the_repeats(pr
     texts = [text.get_text() for text in panels[1].texts][::-1]
     assert texts == [f"{auc:.3f} ({low:.3f}–{high:.3f})" for auc, low, high in [*expected, *means.to_numpy()]]
     dots = [(line.get_xdata(), line.get_ydata()) for line in panels[1].lines if line.get_marker() == "."]
-    single = table.groupby(["arm", "backbone"], sort=False).auc.apply(list)
+    single = [list(own.auc) for _, own in facts.by_model(table)]
     for (x, y), areas, position in zip(dots[::-1], single, range(4, -1, -1), strict=True):
         assert list(x) == areas and np.allclose(y, position + 0.25)
 

@@ -6,7 +6,7 @@ import pytest
 from scipy import optimize
 
 from radiogen_utils.data.clinical import survival
-from radiogen_utils.hazards import hazard_ratio
+from radiogen_utils.hazards import hazard_ratio, hazard_ratios
 
 
 def simulate(hazard, seed=0, n=400, censored_at=1500.0, **columns):
@@ -119,3 +119,14 @@ def test_the_real_cohort(real_cohort):
     assert adjusted[:3] == pytest.approx((2.71, 1.10, 6.66), abs=0.005) and adjusted.patients == 109
     # It is grade that takes from the ratio; age adds to it.
     assert hazard_ratio(table, "second", [age]).ratio == pytest.approx(5.61, abs=0.005)
+
+
+def test_an_adjustment_without_a_solution_is_named_and_left_out(capsys):
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame(
+        {"time_days": rng.exponential(500, 60) + 1, "event": True, "group": rng.integers(0, 2, 60) == 1}
+    )
+    table["constant"] = np.nan
+    found = hazard_ratios(table, "group", {"alone": [], "with nothing known": ["constant"]})
+    assert list(found.index) == ["alone"] and "no hazard ratio, with nothing known" in capsys.readouterr().out
+    assert found.ratio["alone"] == hazard_ratio(table, "group").ratio

@@ -7,9 +7,10 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from radiogen_utils import multiverse, phantom
-from radiogen_utils.multiverse import CHOICES
-from radiogen_utils.patches import build_patches
 from radiogen_utils.models import Initialisation
+from radiogen_utils.multiverse import CHOICES
+from radiogen_utils.patches import Patches, build_patches
+from radiogen_utils.training import Training
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +87,30 @@ def test_a_run_from_patches_to_the_table(cohort, tmp_path):
     assert table.auc[3] == pytest.approx(roc_auc_score(labels, scores[3]), abs=1e-6)
     assert set(multiverse.explained_variance(table).index) == {"initialisation", *CHOICES}
     assert len(multiverse.paired_aucs(table, "a", "b")) == 6
+
+
+def test_fine_tuning_scores_every_patient_from_the_chosen_slices_at_as_many_steps(monkeypatch):
+    """The brightness of the largest slice alone tells the class."""
+    rng = np.random.default_rng(0)
+    patient = np.repeat([f"P{i:02d}" for i in range(20)], 3)
+    label, area = np.repeat(np.arange(20) % 2, 3), np.tile([10, 30, 20], 20)
+    images = rng.integers(90, 110, (60, 3, 32, 32)) + 60 * (label * (area == 30))[:, None, None, None]
+    table = pd.DataFrame({"patient": patient, "label": label})
+    data = Patches(images.astype(np.uint8), np.ones((60, 32, 32), bool), table, "cohort")
+    start = Initialisation("scratch", "compact", ("FLAIR",), (0, 1))
+    training, asked = Training(epochs=3, learning_rate=3e-3, batch_size=8), []
+    carry_out = multiverse.carry_out
+    monkeypatch.setattr(
+        multiverse, "carry_out", lambda cv, tasks, where: asked.append((cv, tasks)) or carry_out(cv, tasks, where)
+    )
+    specification = {"slices": "largest", "readout": "lp-ft", "folds": 5, "seed": 3}
+    scores = multiverse.fine_tune(specification, start, data, area, training)
+    ((cv, tasks),) = asked
+    ((arm, fits),) = tasks.items()
+    assert len(cv.data.table) == 20 and (cv.data.images.mean((1, 2, 3)) > 130).sum() == 10
+    assert (arm.readout, arm.training.epochs, arm.initialisation.networks) == ("lp-ft", 9, (1,))
+    assert fits == [(0, fold) for fold in range(5)] and scores.shape == (20,)
+    assert roc_auc_score(data.labels, scores) > 0.9
 
 
 def simulated(shift, n=60, rows=20, seed=0):

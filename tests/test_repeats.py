@@ -6,20 +6,21 @@ import pytest
 from scipy import stats
 from sklearn.metrics import roc_auc_score
 
-from radiogen_utils import evaluation, repeats
+from radiogen_utils import evaluation, facts, repeats
+from radiogen_utils.facts import Model
 from radiogen_utils.support import project_root
 
 
 @pytest.fixture(scope="module")
 def predictions():
-    return pd.read_csv(project_root() / "figures" / "predictions.csv")
+    return facts.read(project_root() / "figures" / "predictions.csv")
 
 
 def test_rows_become_a_matrix_with_corresponding_columns():
     rows = pd.DataFrame(
         [(1, "B", 0, 5.0), (0, "A", 1, 1.0), (0, "B", 0, 2.0), (1, "A", 1, 4.0)],
         columns=["repeat", "patient", "y_true", "score"],
-    )
+    ).assign(network=pd.array([None] * 4, "Int64"))
     y, scores = repeats.score_matrix(rows)
     assert y.tolist() == [1, 0] and scores.tolist() == [[1, 2], [4, 5]]
     for bad, message in (
@@ -33,19 +34,47 @@ def test_rows_become_a_matrix_with_corresponding_columns():
             repeats.score_matrix(bad)
 
 
+def test_each_network_and_repeat_is_a_row():
+    kinds = [(network, repeat) for network in (0, 1) for repeat in (0, 1)]
+    columns = {"fold": 0, "patient": ["B", "A"], "y_true": [0, 1]}
+    rows = [
+        facts.table(GBM, network, repeat=repeat, score=[10 * network + repeat, 5], **columns)
+        for network, repeat in kinds[::-1]
+    ]
+    _, scores = repeats.score_matrix(pd.concat(rows))
+    assert scores.tolist() == [[5, 0], [5, 1], [5, 10], [5, 11]]
+    with pytest.raises(ValueError, match="without a score"):
+        repeats.score_matrix(pd.concat(rows)[1:])
+
+
+GBM, SCRATCH = Model("gbm", "dense"), Model("scratch")
+
+
 def table(arms):
-    """Rows of predictions.csv: three repeats of one arm, two of another."""
+    """A table of scores: three repeats of one arm, two of another."""
     y, a, b = arms
-    patients = [f"P{i:03d}" for i in range(110)]
+    columns = {"fold": 0, "patient": [f"P{i:03d}" for i in range(110)], "y_true": y}
     return pd.concat(
         [
-            pd.DataFrame({"patient": patients, "y_true": y, "score": score}).assign(
-                arm=arm, backbone="compact", repeat=repeat
-            )
-            for arm, scores in (("gbm", a), ("scratch", b))
+            facts.table(model, number, repeat=repeat, score=score, **columns)
+            for model, number, scores in ((GBM, 0, a), (SCRATCH, None, b))
             for repeat, score in enumerate(scores)
         ]
     )
+
+
+def test_networks_are_counted_and_repeats_too(arms):
+    one = table(arms)
+    both = pd.concat([one, one.assign(network=one.network + 1)[lambda rows: rows.arm == "gbm"]])
+    found = repeats.over_repeats(both).set_index("arm")
+    assert found.networks.to_dict() == {"gbm": 2, "scratch": 0}
+    assert found.repeats.to_dict() == {"gbm": 3, "scratch": 2}
+    assert found.auc["gbm"] == pytest.approx(repeats.over_repeats(one).auc[0])
+    # Shared are the repeats, in each of which every network counts.
+    pair = repeats.compare_pairs(both, [(GBM, SCRATCH)]).iloc[0]
+    y, a, b = arms
+    assert pair.repeats == 2
+    assert pair.difference == pytest.approx(evaluation.auc_difference(y, np.vstack([a[:2], a[:2]]), b)[0])
 
 
 def test_over_repeats_is_of_the_mean(arms):
@@ -62,9 +91,9 @@ def test_over_repeats_is_of_the_mean(arms):
 
 def test_pairs_are_compared_over_the_repeats_that_both_have(arms):
     y, a, b = arms
-    first, second, missing = ("gbm", "compact"), ("scratch", "compact"), ("natural", "compact")
-    found = repeats.compare_pairs(table(arms), [(first, second), (first, missing)])
-    assert list(found.index) == ["gbm, compact − scratch, compact"]
+    found = repeats.compare_pairs(table(arms), [(GBM, SCRATCH), (GBM, Model("natural"))])
+    assert list(found.index) == [(GBM, SCRATCH)] and found.index.names == ["first", "second"]
+    assert repeats.compare_pairs(table(arms), []).empty
     expected = (2, *evaluation.auc_difference(y, a[:2], b), evaluation.delong_difference(y, a[:2], b)[3])
     assert tuple(found.iloc[0]) == pytest.approx(expected)
 
@@ -73,7 +102,19 @@ def test_arms_on_other_patients_are_not_compared(arms):
     rows = table(arms)
     renamed = rows.assign(patient=rows.patient.mask((rows.arm == "gbm") & (rows.patient == "P003"), "P999"))
     with pytest.raises(ValueError, match="same patients"):
-        repeats.compare_pairs(renamed, [(("gbm", "compact"), ("scratch", "compact"))])
+        repeats.compare_pairs(renamed, [(GBM, SCRATCH)])
+
+
+def test_pairs_of_initialisations_differ_in_nothing_else():
+    kinds = [Model("gbm", "dense", readout="probe"), Model("scratch", readout="probe"), Model("natural")]
+    kinds.append(facts.simple("image features", "trees"))
+    rows = {"repeat": 0, "fold": 0, "patient": ["A"], "y_true": 1, "score": 0.0}
+    found = repeats.initialisation_pairs(pd.concat([facts.table(kind, **rows) for kind in kinds]))
+    assert found == [
+        (kinds[0], kinds[1]),
+        (kinds[0], Model("natural", readout="probe")),
+        (Model("natural"), Model("scratch")),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -84,13 +125,11 @@ def test_arms_on_other_patients_are_not_compared(arms):
     ],
 )
 def test_glioblastoma_against_scratch_in_the_first_study(predictions, backbone, bootstrap, delong, p):
-    (y, a), (_, b) = (
-        repeats.score_matrix(predictions[(predictions.arm == arm) & (predictions.backbone == backbone)])
-        for arm in ("gbm", "scratch")
-    )
+    pair = Model("gbm", "composition", backbone), Model("scratch", "", backbone)
+    (y, a), (_, b) = (repeats.score_matrix(facts.of_model(predictions, model)) for model in pair)
     assert evaluation.auc_difference(y, a, b)[1:] == pytest.approx(bootstrap, abs=5e-4)
     assert evaluation.delong_difference(y, a, b)[1:] == pytest.approx((*delong, p), abs=5e-4)
-    row = repeats.compare_pairs(predictions, [(("gbm", backbone), ("scratch", backbone))]).iloc[0]
+    row = repeats.compare_pairs(predictions, [pair]).iloc[0]
     assert (row.low, row.high, row.delong_p) == pytest.approx((*bootstrap, p), abs=5e-4)
 
 

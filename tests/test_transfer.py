@@ -7,10 +7,11 @@ import pytest
 import torch
 from sklearn.metrics import roc_auc_score
 
-from radiogen_utils import models, transfer
+from radiogen_utils import facts, models, training, transfer
+from radiogen_utils.facts import Model
 from radiogen_utils.folds import assign_folds
-from radiogen_utils.patches import Patches
 from radiogen_utils.models import Initialisation
+from radiogen_utils.patches import Patches
 
 SCRATCH = Initialisation("scratch", "compact", ("FLAIR",), (0, 1))
 
@@ -98,7 +99,34 @@ def test_probes_find_what_is_there_and_nothing_else(tmp_path):
         areas = [roc_auc_score(one.y_true, one.score) for _, one in table.groupby(["network", "pooling"])]
         assert low <= min(areas) and max(areas) <= high
         assert table.groupby(["network", "pooling", "repeat"]).patient.nunique().eq(40).all()
-    assert {"arm", "pretraining", "backbone", "pixels", "sequences", "readout", "fold"} <= set(table)
+    assert list(table) == facts.COLUMNS
+    models_there = [model for model, _ in facts.by_model(table)]
+    assert models_there == [Model("scratch", readout="probe", pooling=pooling) for pooling in transfer.POOLINGS]
+
+
+def test_the_probe_as_a_head_gives_the_score_of_the_probe():
+    """Mean log-odds over a patient's slices, by the network, of patients whom it has not seen."""
+    data = cohort(30)
+    split = assign_folds(data.labels, 3, 0)
+    features = transfer.fold_features(data, SCRATCH, 0, split)[:, :, 0]
+    expected = transfer.read_out(features, data.labels, split, 4)
+    images, fold = data.sequences(("FLAIR",)), data.table.patient.map(split).to_numpy()
+    for held_out in range(3):
+        network, train = SCRATCH.create(0), fold != held_out
+        transfer.probe_head(network, images[train], data.masks[train], data.table[train], 4)
+        table = data.table[~train].assign(score=training.predict(network, images[~train])[:, 0])
+        found = table.groupby("patient").score.mean()
+        out = (split == held_out).to_numpy()
+        # Features are from bfloat16, which has eight bits, the network's own answers are not.
+        assert list(found.index) == list(data.labels.index[out])
+        np.testing.assert_allclose(found, expected[out], atol=0.05 * expected.std())
+
+
+def test_institutions_left_out_are_said_to_be(tmp_path):
+    data = cohort(24)
+    folds = pd.Series(np.arange(24) // 8, data.labels.index)
+    table = transfer.probe(data, [SCRATCH], tmp_path, folds, 1, 0)
+    assert (table.split == "institution").all() and table.fold.nunique() == 3
 
 
 def test_features_are_kept_until_something_changes(tmp_path, monkeypatch):

@@ -28,6 +28,9 @@ COLAB = f"""if "google.colab" in __import__("sys").modules:  # fetch the course
 """
 """First lines of every set-up cell: no other module of the course can be imported before it is there."""
 
+COLLAPSED = {"setup", "said", "recap", "bookkeeping"}
+"""Tags of the code that no reader needs: only its output is shown."""
+
 MINUTES_PER_EXERCISE = 5
 WORDS_PER_MINUTE = 180
 LINES_PER_MINUTE = 10
@@ -36,7 +39,8 @@ _DOI = re.compile(r'\[([^\]]+)\]\(https://doi\.org/([^\s)]+)(?: "[^"]*")?\)')
 _TERM_LINK = re.compile(r'\[([^\]]+)\]\(glossary\.md#[^\s)]+(?: "[^"]*")?\)')
 # Where no term is linked: code, formulas, links, tags, addresses, headings.
 _SKIPPED = re.compile(
-    r"```.*?```|`[^`\n]+`|\$\$.*?\$\$|\$[^$\n]+\$|!?\[[^\]]*\]\([^)]*\)|<summary>.*?</summary>|<[^>]+>|https?://\S+"
+    r"```.*?```|`[^`\n]+`|\$\$.*?\$\$|\$[^$\n]+\$|<summary>.*?</summary>|<[^>]+>|https?://\S+"
+    r'|!?\[[^\]]*\]\([^\s)]*(?: "[^"]*")?\)'
     r"|^#+ [^\n]*$|\*\*[^*\n]+\*\*",
     re.DOTALL | re.MULTILINE,
 )
@@ -121,7 +125,7 @@ def glossary(folder: Path = NOTEBOOKS) -> list[Term]:
     for entry in re.split(r"^### ", (folder / "glossary.md").read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]:
         name, _, rest = entry.partition("\n")
         also = re.search(r"<!-- also: (.*?) -->", rest)
-        text = " ".join(re.sub(r"<!--.*?-->", "", rest).split())
+        text = " ".join(re.sub(r"<!--.*?-->|<a .*?</a>|^## .*$", "", rest, flags=re.MULTILINE).split())
         plain = re.sub(r"\[([^\]]*)\]\([^)]*\)|[*_`]", r"\1", text).replace('"', "'")
         first = re.match(r".*?[.](?= [A-Z]|$)", plain)
         forms = (name.strip(), *(also[1].split("; ") if also else ()))
@@ -165,7 +169,7 @@ def link_terms(texts: list[str], terms: list[Term]) -> list[str]:
     seen: set[str] = set()
 
     def link(match: re.Match) -> str:
-        term = by_form[match[1].lower()]
+        term = by_form[" ".join(match[1].lower().split())]
         if term.name in seen:
             return match[0]
         seen.add(term.name)
@@ -183,7 +187,8 @@ def link_terms(texts: list[str], terms: list[Term]) -> list[str]:
 
 def _as_written(form: str) -> str:
     """Pattern of a form: what is written in small letters may begin a sentence."""
-    return f"(?i:{form[0]}){re.escape(form[1:])}" if form[0].islower() else re.escape(form)
+    rest = re.escape(form[1:]).replace(r"\ ", r"\s+")  # a line may end within a term
+    return f"(?i:{form[0]}){rest}" if form[0].islower() else re.escape(form[0]) + rest
 
 
 def finish(notebook: dict, stem: str, terms: list[Term], references: dict[str, dict[str, str]]) -> dict:
@@ -216,13 +221,16 @@ def finish(notebook: dict, stem: str, terms: list[Term], references: dict[str, d
 
     for cell, text in zip(written, texts, strict=True):
         cell["source"] = _lines(_DOI.sub(cite, text))
-    card = written[0]
-    card["source"] = _lines(re.sub(r"^- \*\*Time:\*\*.*$", _time(notebook, stem), source(card), flags=re.MULTILINE))
     for cell in notebook["cells"]:
         if "setup" in tags(cell):
             code = re.sub(r'\Aif "google\.colab".*?\n(?=\S)', "", source(cell), flags=re.DOTALL)
             cell["source"] = _lines(COLAB + code)
-            cell["metadata"].setdefault("jupyter", {})["source_hidden"] = True
+        if cell["cell_type"] == "code":
+            cell["metadata"].pop("jupyter", None)
+            if COLLAPSED & set(tags(cell)):
+                cell["metadata"]["jupyter"] = {"source_hidden": True}
+    card = written[0]
+    card["source"] = _lines(re.sub(r"^- \*\*Time:\*\*.*$", _time(notebook, stem), source(card), flags=re.MULTILINE))
     return notebook
 
 
@@ -231,14 +239,12 @@ def _time(notebook: dict, stem: str) -> str:
     words = lines = 0
     for cell in notebook["cells"]:
         if cell["cell_type"] == "markdown":
-            words += len(re.sub(r"\]\([^)]*\)", "]", source(cell)).split())
+            words += len(re.sub(r'\]\([^\s)]*(?: "[^"]*")?\)', "]", source(cell)).split())
         elif not cell["metadata"].get("jupyter", {}).get("source_hidden"):
             lines += len(source(cell).splitlines())
     minutes = words / WORDS_PER_MINUTE + lines / LINES_PER_MINUTE + MINUTES_PER_EXERCISE * len(exercises(notebook))
     seconds = duration(SECONDS["read"][stem[:2]])
-    return (
-        f"- **Time:** about {5 * math.ceil(minutes / 5)} minutes with the exercises; running takes {seconds} of them."
-    )
+    return f"- **Time:** about {5 * math.ceil(minutes / 5)} minutes with the exercises; running takes {seconds}."
 
 
 def _lines(text: str) -> list[str]:

@@ -10,16 +10,17 @@ from pathlib import Path
 
 import pandas as pd
 
-from .. import cross_validation
+from .. import cross_validation, facts
 from ..models import WEIGHTS
 from ..patches import Patches
 from ..support import project_root
-from .run_folder import RunFolder
 from .settings import Profile
 
 FOLDER = project_root() / "figures"
 NETWORKS = "networks"
 """Folder, in `FOLDER`, of the networks that notebook 6 looks into."""
+NETWORK = "gbm-composition-compact-FLAIR-full-r0-f{}.safetensors"
+"""Name of the first study's primary network of one fold, first repeat (`cross_validation.Arm.name`)."""
 AT_LEAST = ("repeats", "permutations", "network_permutations")
 """Settings of which the precomputed results may hold more than a run asks for."""
 NOT_COMPARED = (*AT_LEAST, "networks", "phantom_patients", "phantom_cases")
@@ -71,7 +72,7 @@ def matching(profile: Profile, data: Patches, pretraining: dict, folder: Path = 
             and all(there[name] >= wanted[name] for name in AT_LEAST)
             and all(repeats.get(networks, 0) >= n for networks, n in _repeats(wanted).items())
         )
-        tables = [pd.read_csv(folder / f"{name}.csv") for name in ("predictions", "permutations")]
+        tables = [facts.read(folder / f"{name}.csv") for name in ("predictions", "permutations")]
     except (OSError, KeyError):
         return None  # nothing there, or of an earlier version of the course
     if not matches:
@@ -85,8 +86,8 @@ def _repeats(settings: dict) -> dict[tuple[str, str], int]:
 
 
 def second_study() -> pd.DataFrame:
-    """Scores of the second study's linear probes on the published cohort; rows as of `transfer.probe`."""
-    return pd.read_csv(FOLDER / "second_study.csv", keep_default_na=False)
+    """Scores of the second study on the published cohort, columns `facts.COLUMNS`."""
+    return facts.read(FOLDER / "second_study.csv")
 
 
 def second_study_beyond_size() -> dict:
@@ -106,9 +107,11 @@ def copy_weights(folder: Path) -> dict:
     return json.loads((folder / "compact_gbm.json").read_text(encoding="utf-8"))
 
 
-def network_file(run: RunFolder, fold: int) -> Path:
-    """The compact network pretrained on glioblastoma of one fold, first repeat, whose scores the run folder holds."""
-    name = f"gbm-compact-r0-f{fold}.safetensors"
-    if run.results()["training"]["precomputed"]:
-        return FOLDER / NETWORKS / name
-    return run.require(f"fits/{name}", "04_transfer_learning")
+def flair_networks() -> list[Path]:
+    """The published networks of the first study's primary arm, first repeat, by fold."""
+    return sorted((FOLDER / NETWORKS).glob(NETWORK.format("*")))
+
+
+def flair_scores() -> pd.DataFrame:
+    """Published out-of-fold scores of the arm of `flair_networks`, all repeats; a table of scores."""
+    return facts.of_model(facts.read(FOLDER / "predictions.csv"), facts.FIRST_STUDY)

@@ -17,9 +17,8 @@ def write_report(folder: Path) -> None:
     ablation = project_root() / "benchmarks" / "ablation.json"
     rows = json.loads(ablation.read_text(encoding="utf-8")) if ablation.exists() else []
     results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
-    (folder / "results.md").write_text(
-        report.report(results, (project_root() / "README.md").read_text(encoding="utf-8"), rows)
-    )
+    method = (project_root() / "docs" / "method.md").read_text(encoding="utf-8")
+    (folder / "results.md").write_text(report.report(results, method, rows), encoding="utf-8")
 
 
 def why_not_publish(out: RunFolder, complete: bool) -> str | None:
@@ -53,7 +52,7 @@ def publish(out: RunFolder, complete: bool) -> None:
     ):
         shutil.copy(file, target)
     (target / precomputed.NETWORKS).mkdir(exist_ok=True)
-    for file in out.folder.glob("fits/gbm-compact-r0-f*.safetensors"):
+    for file in out.folder.glob("fits/" + precomputed.NETWORK.format("*")):
         shutil.copy(file, target / precomputed.NETWORKS)
     if results["pretraining"]["source"] == "slices":
         WEIGHTS.mkdir(exist_ok=True)

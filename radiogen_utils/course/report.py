@@ -4,9 +4,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 
 from .. import verdicts
-from ..data.cohort import SEQUENCES
-from ..evaluation import FROZEN, split_arm
-from ..figures import INPUTS, NAMES
+from ..facts import INPUTS, NAMES, READOUTS, Model
 
 
 def table(rows: Iterable[dict], columns: Iterable[str | tuple[str, str | Callable[[dict], object]]]) -> str:
@@ -45,27 +43,22 @@ def _signed(row: dict, middle: str, decimals: int) -> str:
     return f"{number} ({low} to {high})"
 
 
-def _name(arm: str, backbone: str) -> str:
-    initialisation, sequences = split_arm(arm)
-    if not sequences:
-        return f"{arm}, {backbone}"
-    frozen = FROZEN if arm.startswith(FROZEN) else ""
-    return f"{frozen}{backbone}, {INPUTS.get(sequences, sequences)}, {NAMES[initialisation]}"
+def _pair(row: dict) -> tuple[Model, Model]:
+    """The two models that a row of `repeats.compare_pairs` compares."""
+    return Model(**row["first"]), Model(**row["second"])
 
 
-def _names(text: str) -> str:
-    """Readable names in "arm, backbone − arm, backbone", or in one of the two alone."""
-    pairs = [part.rsplit(", ", 1) for part in text.split(" − ")]
-    return " − ".join(_name(*pair) if len(pair) == 2 else pair[0] for pair in pairs)
+def _difference(row: dict) -> str:
+    return "{} − {}".format(*_pair(row))
 
 
-_MODEL = ("model", lambda row: _name(row["arm"], row["backbone"]))
+_MODEL = ("model", lambda row: str(Model.of(row)))
 _INTERVAL = ("95 % interval", _interval)
 _DELONG = ("DeLong", lambda row: _interval(row, "delong_low", "delong_high"))
 _AUC = ("AUC", lambda row: _marked(f"{row['auc']:.3f}", row))
 _MODELS = (_MODEL, "repeats", _AUC, ("SD", "sd"), ("bootstrap", _interval), _DELONG, "ensemble")
 _COMPARISONS = (
-    ("first − second", lambda row: _names(row["comparison"])),
+    ("first − second", _difference),
     "repeats",
     ("difference", lambda row: _marked(f"{row['difference']:.3f}", row)),
     _INTERVAL,
@@ -87,14 +80,13 @@ def results_table(results: dict) -> str:
     AUCs are means over the repeats, with their bootstrap intervals.
     """
     roc = results["roc"]
-    ours = {
-        (*split_arm(r["arm"]), r["backbone"]): _marked(f"{r['auc']:.3f} ({_interval(r)})", r) for r in roc["summary"]
-    }
-    backbones = dict.fromkeys(backbone for _, sequences, backbone in ours if sequences)
+    ours = {Model.of(row): _marked(f"{row['auc']:.3f} ({_interval(row)})", row) for row in roc["summary"]}
+    networks = {(model.sequences, model.arm, model.backbone): ours[model] for model in ours if model.is_network}
+    backbones = dict.fromkeys(backbone for _, _, backbone in networks)
     rows = []
-    for sequences in dict.fromkeys(sequences for _, sequences, _ in ours if sequences):
+    for sequences in dict.fromkeys(sequences for sequences, _, _ in networks):
         for initialisation, paper in roc["article"].items():
-            row = {f"ours, `{name}`": ours.get((initialisation, sequences, name)) for name in backbones}
+            row = {f"ours, `{name}`": networks.get((sequences, initialisation, name)) for name in backbones}
             paper = "{:.3f} ({:.3f}–{:.3f})".format(*paper) if sequences == "FLAIR" else None
             if paper or any(row.values()):
                 inputs = INPUTS.get(sequences, sequences)
@@ -102,9 +94,7 @@ def results_table(results: dict) -> str:
     verdict = _reproduction(results)
     text = f"Glioblastoma arm of the compact network, FLAIR, against the paper: **{verdict.word}**; {verdict.why}.\n"
     parts = [table(rows, rows[0]), _FOOTNOTE, text]
-    if simple := [
-        {"model": f"{arm}, {model}", "AUC": text} for (arm, inputs, model), text in ours.items() if not inputs
-    ]:
+    if simple := [{"model": model, "AUC": text} for model, text in ours.items() if not model.is_network]:
         parts += ["Simple models in the same folds:\n", table(simple, simple[0])]
     if trees := list(_trees(results)):
         parts.append("Do trees on image features rank the patients better than the network of the second column?\n")
@@ -114,24 +104,22 @@ def results_table(results: dict) -> str:
 
 def _trees(results: dict) -> Iterator[dict]:
     """Trees against the compact network pretrained on glioblastoma; only on the same sequences is that a test."""
-    everything = "+".join(SEQUENCES)
-    rows = [(row, None) for row in results["clusterings"].get("against_networks", ())]
+    rows = [(row, True) for row in results["clusterings"].get("against_networks", ())]
     for row in results["roc"]["comparisons"]:
-        first, second = row["comparison"].split(" − ")
-        arm, _ = second.rsplit(", ", 1)
-        if first == "image features, trees":
-            rows.append((row, split_arm(arm)[1] == everything))
+        first, second = _pair(row)
+        if (first.arm, first.backbone) == ("image features", "trees"):
+            rows.append((row, second.sequences == "all"))
     for row, same in rows:
-        first, second = _names(row["comparison"]).split(" − ")
-        verdict = verdicts.higher_auc(row["low"], row["high"], row["repeats"], same is not False)
+        first, second = _pair(row)
+        verdict = verdicts.higher_auc(row["low"], row["high"], row["repeats"], same)
         difference = _marked(f"{row['difference']:+.3f} ({row['low']:+.3f} to {row['high']:+.3f})", row)
-        yield {"trees on": first.removesuffix(", trees"), "network": second, "difference": difference} | {
-            "verdict": f"**{verdict.word}**" + ("" if same is not False else f", {verdict.why}")
+        yield {"trees on": first.arm, "network": second, "difference": difference} | {
+            "verdict": f"**{verdict.word}**" + ("" if same else f", {verdict.why}")
         }
 
 
 def _main(roc: dict) -> dict:
-    return next(row for row in roc["summary"] if [row["arm"], row["backbone"]] == list(roc["main"]))
+    return next(row for row in roc["summary"] if Model.of(row) == Model(**roc["main"]))
 
 
 def _reproduction(results: dict) -> verdicts.Verdict:
@@ -148,7 +136,7 @@ def claims(results: dict) -> list[dict]:
     found = _marked(f"{_main(roc)['auc']:.3f} ({_interval(_main(roc))})", _main(roc))
     rows.append((claim, found, _reproduction(results)))
     for row in roc["permutations"]:
-        if [row["arm"], row["backbone"]] == list(roc["main"]):
+        if Model.of(row) == Model(**roc["main"]):
             none = ", none of which did as well" if row["p"] <= row["smallest_p"] else ""
             found = f"p {row['p']:.3f} from {row['permutations']:.0f} permutations of the labels{none}"
             rows.append(("That is more than chance", found, verdicts.more_than_chance(row["p"], row["smallest_p"])))
@@ -169,15 +157,15 @@ def _survival_claim(cohort: dict):
 
 def _initialisation_claims(roc: dict):
     for other, weights in (("scratch", "random weights"), ("natural", "weights from natural images")):
-        for frozen in ("", FROZEN):
-            for row in roc["frozen_comparisons" if frozen else "comparisons"]:
-                first, second = row["comparison"].split(" − ")
-                if first.startswith(f"{frozen}gbm, ") and second.startswith(f"{frozen}{other}, "):
-                    network = frozen + first.removeprefix(f"{frozen}gbm, ")
-                    claim = f"Glioblastoma weights are a better initialisation than {weights} ({network})"
-                    found = f"{_signed(row, 'difference', 3)}, DeLong p {row['delong_p']:.2f}"
-                    verdict = verdicts.higher_auc(row["low"], row["high"], row["repeats"])
-                    yield claim, _marked(found, row), verdict
+        for row in roc["comparisons"] + roc["probe_comparisons"]:
+            first, second = _pair(row)
+            pair = (first.arm, second.arm) == ("gbm", other) and first.sequences == second.sequences == "FLAIR"
+            if pair and first.readout == second.readout:
+                network = ", ".join(filter(None, (first.backbone, READOUTS[first.readout])))
+                claim = f"Glioblastoma weights are a better initialisation than {weights} ({network})"
+                found = f"{_signed(row, 'difference', 3)}, DeLong p {row['delong_p']:.2f}"
+                verdict = verdicts.higher_auc(row["low"], row["high"], row["repeats"])
+                yield claim, _marked(found, row), verdict
 
 
 def _margin_claims(heatmaps: dict):
@@ -194,12 +182,12 @@ def _margin_claims(heatmaps: dict):
             yield f"{text} ({method})", found, verdicts.at_the_margin(intervals[0], {"random weights": intervals[1]})
 
 
-def report(results: dict, readme: str, ablation: list[dict]) -> str:
+def report(results: dict, method: str, ablation: list[dict]) -> str:
     """The whole report in Markdown.
 
     Args:
         results: contents of results.json.
-        readme: text of README.md, whose sections on deviations and limitations are repeated.
+        method: text of docs/method.md, whose sections on deviations and limitations are repeated.
         ablation: contents of benchmarks/ablation.json.
     """
     parts = [
@@ -217,8 +205,7 @@ def report(results: dict, readme: str, ablation: list[dict]) -> str:
         *_simple_models(results["clusterings"]),
         *_ablation([] if results["cohort"]["synthetic"] else ablation),
     ]
-    # The report lies one folder deeper than README.
-    parts += [re.sub(r"\]\((?!\w+:|#)", "](../", section(readme, name)) for name in ("Deviations", "Limitations")]
+    parts += [section(method, name) for name in ("Deviations", "Limitations")]
     return "\n".join(parts)
 
 
@@ -238,8 +225,8 @@ def _errata(results: dict):
     def main(roc: dict) -> str:
         return auc(*(_main(roc)[name] for name in ("auc", "low", "high")))
 
-    def pair(rows: list[dict], name: str) -> str:
-        row = next(row for row in rows if row["comparison"] == name)
+    def pair(rows: list[dict], models: tuple[Model, Model]) -> str:
+        row = next(row for row in rows if _pair(row) == models)
         return f"{compared(row['difference'], row['low'], row['high'])}, p {row['delong_p']:.3f}"
 
     def control(heatmaps: dict) -> str:
@@ -258,14 +245,14 @@ def _errata(results: dict):
             main(roc),
         ),
     ]
-    for name in [row["comparison"] for row in before["roc"]["comparisons"]]:
-        text = f"The same, and medians of p are no test: {_names(name)}"
-        rows.append((text, pair(before["roc"]["comparisons"], name), pair(roc["comparisons"], name)))
-    (frozen,), (lead,) = before["roc"]["frozen"], before["roc"]["frozen_comparisons"]
+    for row in before["roc"]["comparisons"]:
+        text = f"The same, and medians of p are no test: {_difference(row)}"
+        rows.append((text, *(pair(own["comparisons"], _pair(row)) for own in (before["roc"], roc))))
+    frozen, lead = before["roc"]["probe"], before["roc"]["probe_difference"]
     mutual = found[next(claim for claim in found if "reaches AUC" in claim)]
     trees = next(row["verdict"] for row in _trees(results) if "not tested" in row["verdict"]).replace("**", "")
     margin = "The network responds at the margin ({})".format
-    single = sum(row["repeats"] < verdicts.MIN_REPEATS for row in roc["summary"] + roc["frozen"])
+    single = sum(row["repeats"] < verdicts.MIN_REPEATS for row in roc["summary"] + roc["probes"])
     ratios = results["cohort"]["hazard_ratios"]
     ratio = "{ratio:.1f} ({low:.1f}–{high:.1f})".format
     rows += [
@@ -359,14 +346,15 @@ def _models(results: dict):
         "the patients applied to all repeats at once. p: DeLong's test, its placements averaged over the repeats.\n"
     )
     yield table(roc["comparisons"], _COMPARISONS)
-    yield "## Linear probes of the initialisations\n"
-    yield (
-        "Frozen: the network keeps its initial weights, and a logistic model reads the features before its last "
-        "layer. From scratch: random weights, other ones in each repeat, with the normalisation statistics 0 and 1 "
-        "that they are created with, which makes them a weak control.\n"
-    )
-    yield table(roc["frozen"], _MODELS)
-    yield table(roc["frozen_comparisons"], _COMPARISONS)
+    if roc["probes"]:
+        yield "## Linear probes of the initialisations\n"
+        yield (
+            "The network keeps its initial weights, and a logistic model reads the features before its last layer. "
+            "Batch normalisation has the statistics of the training patients. From scratch: as many random networks "
+            "as repeats.\n"
+        )
+        yield table(roc["probes"], _MODELS)
+        yield table(roc["probe_comparisons"], _COMPARISONS)
 
 
 def _chance(permutations: list[dict]):
@@ -380,15 +368,14 @@ def _chance(permutations: list[dict]):
 def _single_scores(roc: dict):
     yield "## Probabilities and sensitivity\n"
     yield "First repeat.\n"
-    model = ("model", lambda row: _names(row["model"]))
-    yield table(roc["operating"], [model, "Brier score", "sensitivity at specificity 0.9", _INTERVAL])
-    yield f"Calibration of the network ({_name(*roc['main'])}), in bins of equally many patients:\n"
+    yield table(roc["operating"], ["model", "Brier score", "sensitivity at specificity 0.9", _INTERVAL])
+    yield f"Calibration of the network ({Model(**roc['main'])}), in bins of equally many patients:\n"
     yield table(roc["calibration"], ["patients", "predicted", "observed", _INTERVAL])
 
 
 def _institutions(roc: dict):
     yield "## Institutions\n"
-    yield f"AUC of {_name(*roc['main'])}, first repeat, within each; DeLong's interval where it exists.\n"
+    yield f"AUC of {Model(**roc['main'])}, first repeat, within each; DeLong's interval where it exists.\n"
     yield table(roc["institutions"], ["institution", "patients", ("positive", "positives"), ("AUC", "auc"), _INTERVAL])
     if roc["institution_left_out"]:
         yield "Leave-one-institution-out, one repeat; `within` compares patients of the same institution only:\n"

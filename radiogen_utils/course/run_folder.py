@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from .. import cross_validation, facts
 from ..data.cohort import Cohort, open_cohort
 from ..data.download import Unreachable, find_cohort, phantom_notice
 from ..data.verification import verify
@@ -17,10 +18,8 @@ from ..patches import Patches, keep_patches
 from ..pretraining import find_slices
 from ..support import CourseError, project_root, write_atomically
 from ..verdicts import published_task
+from . import first_study, precomputed
 from .settings import PROFILES, QUICK, Profile
-
-PRECOMPUTED = project_root() / "figures"
-"""The results that come with the course."""
 
 
 class MissingStep(CourseError):
@@ -50,6 +49,8 @@ class RunFolder:
         self.figures = self.folder / "figures"
         self.figures.mkdir(parents=True, exist_ok=True)
         self._asked = profile
+        self._cohort: Cohort | None = None
+        self._handed_out = False  # whether a notebook relies on what is here now
         self.profile_name = QUICK if self.stand_in else profile
 
     @property
@@ -110,10 +111,12 @@ class RunFolder:
             MissingStep: the folder has results of another cohort.
         """
         path = self.cohort_path if data is None else self.choose_cohort(data)
-        cohort = open_cohort(path)
+        if self._cohort is None or self._cohort.path != path:
+            self._cohort = open_cohort(path)
+        cohort = self._cohort
         known = self.results().get("cohort", {})
         if known and known["fingerprint"] != cohort.fingerprint:
-            if not self._replaceable:
+            if not self._replaceable or self._handed_out:
                 raise MissingStep(
                     f"{self.folder} holds results of another cohort ({known['archive']}); choose another OUT "
                     "(`out` in the notebooks) for this one, or delete that folder"
@@ -125,6 +128,7 @@ class RunFolder:
         self._write("cohort.json", {"path": place, "synthetic": cohort.synthetic, "stand_in": stand_in})
         if not known or known.get("borrowed"):
             self._record_cohort(cohort)
+        self._handed_out = True
         return cohort
 
     @property
@@ -200,6 +204,7 @@ class RunFolder:
             self._check_cohort(data.cohort_fingerprint)
             if data.fingerprint != made.get("fingerprint"):
                 raise MissingStep(f"{self.folder} holds patches of another label: run notebooks/02_patches.ipynb again")
+            self._handed_out = True
             return data
         column, positive = column or made.get("column", "COCCluster"), positive or made.get("positive", 2)
         cohort = self.open_cohort()
@@ -229,19 +234,28 @@ class RunFolder:
         """Remove the scores of an earlier run, which must never be read with the networks of this one."""
         (self.folder / "predictions.csv").unlink(missing_ok=True)
 
-    def scores(self) -> tuple[pd.DataFrame, pd.DataFrame]:
+    def scores(self, train: bool | None = None, scheduler: str = "") -> tuple[pd.DataFrame, pd.DataFrame]:
         """Out-of-fold scores and the AUCs under permuted labels: predictions.csv and permutations.csv, as tables.
 
         Those that notebook 4 left here; where there are none, those of the published cohort that come with the course.
+
+        Args:
+            train: only for notebook 4, which makes them anew from the patches of this folder. False: those that come
+                with the course are taken where they are of these settings, patches and pretraining; else, and with
+                True, everything is trained (`first_study`). Finished fits of the same data, settings and code are kept.
+            scheduler: address of a Dask scheduler whose workers do the fits; "": this machine.
 
         Raises:
             MissingStep: there are none here, and this folder is about another cohort or label than the published; or
                 they are of another cohort, label, profile or patches than the run folder now.
         """
-        if not (self.folder / "predictions.csv").exists():
+        if train is not None:
+            self._make_scores(train, scheduler)
+        elif not (self.folder / "predictions.csv").exists():
             self._borrow_scores()
+        self._handed_out = True
         predictions, permutations = (
-            pd.read_csv(self.folder / f"{name}.csv") for name in ("predictions", "permutations")
+            facts.read(self.folder / f"{name}.csv") for name in ("predictions", "permutations")
         )
         results = self.results()
         made = results["training"]
@@ -256,12 +270,44 @@ class RunFolder:
                 )
         return predictions, permutations
 
+    def _make_scores(self, train: bool, scheduler: str) -> None:
+        """Leave the scores of this folder's patches, precomputed or trained, and record what they were made from."""
+        data = self.patches()
+        self.forget_scores()
+        if not (self.folder / "compact_gbm.json").exists():
+            print("glioblastoma weights: those that come with the course", flush=True)
+            record = precomputed.copy_weights(self.folder)
+            self.record("pretraining", {"source": "shipped weights", "records": {"compact": record}})
+        record = self._read("compact_gbm.json")
+        found = None if train else precomputed.matching(self.profile, data, record)
+        print(found.origin if found else "trained here", flush=True)
+        if found:
+            predictions, permutations = found.predictions, found.permutations
+        else:
+            study = first_study.FirstStudy(self.profile, data, self.cohort_path, self.folder, scheduler or None)
+            predictions, permutations = study.scores(), study.permutations()
+        self.record_scores(
+            data,
+            predictions,
+            permutations,
+            precomputed=found and found.commit,
+            code=found.code if found else cross_validation.SOURCE,
+            weights=first_study.network_sizes(),
+        )
+
+    def fold_network(self, fold: int) -> Path:
+        """File of the first study's primary network of one fold, first repeat, whose scores this folder holds."""
+        name = precomputed.NETWORK.format(fold)
+        if self.results()["training"]["precomputed"]:
+            return precomputed.FOLDER / precomputed.NETWORKS / name
+        return self.require(f"fits/{name}", "04_transfer_learning")
+
     def _borrow_scores(self) -> None:
         """Take the scores that come with the course, and what they were made from, into this folder."""
-        theirs = json.loads((PRECOMPUTED / "results.json").read_text(encoding="utf-8"))
+        theirs = json.loads((precomputed.FOLDER / "results.json").read_text(encoding="utf-8"))
         here, known = self.results(), self.results().get("cohort", {})
         if known and known["fingerprint"] != theirs["cohort"]["fingerprint"]:
-            if not self._replaceable:
+            if not self._replaceable or self._handed_out:
                 raise MissingStep(
                     f"{self.folder} is about another cohort than the published one and holds no scores of it: run "
                     "notebooks/04_transfer_learning.ipynb first, with the same `out`"
@@ -280,7 +326,7 @@ class RunFolder:
         for name, values in sections.items():
             self.record(name, values)
         for name in ("predictions.csv", "permutations.csv"):
-            shutil.copy(PRECOMPUTED / name, self.folder)
+            shutil.copy(precomputed.FOLDER / name, self.folder)
         commit = theirs["run"]["commit"]
         made = {"label": self.label, "profile": self.profile_name, "precomputed": commit, "borrowed": True}
         self.record("training", theirs["training"] | made)
@@ -366,6 +412,10 @@ def commit(folder: Path) -> str | None:
 
 def _plain(value: object) -> object:
     """What JSON lacks as what it has."""
+    if value is pd.NA:
+        return None
+    if isinstance(value, facts.Model):
+        return asdict(value)
     if isinstance(value, pd.DataFrame):
         return (value if value.index.names == [None] else value.reset_index()).to_dict("records")
     return value.to_dict() if isinstance(value, pd.Series) else value.tolist()

@@ -27,7 +27,7 @@ from . import authoring, command_line, precomputed, report, runner, studies
 SOURCES = project_root() / "site"
 DESTINATION = Path("runs", "site")
 PAGES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")
-"""Pages of the site that stand in the project's root."""
+"""Pages of the site that stand in the project's root; so does the folder `docs`."""
 API = ("", "data", "phantom")
 """Packages of `radiogen_utils` whose public functions have pages; the machinery in `course` has none."""
 NEEDS_DATA = re.compile(r"\bopen_cohort\(|\brun\.patches\(|\bfind_slices\(")
@@ -271,6 +271,7 @@ def gather(run: Path | None, folder: Path) -> None:
     shutil.copytree(precomputed.FOLDER, folder / "figures", ignore=shutil.ignore_patterns(precomputed.NETWORKS))
     for file in (*PAGES, "CITATION.cff", "LICENSE"):
         shutil.copy(root / file, folder)
+    shutil.copytree(root / "docs", folder / "docs")
     (folder / "benchmarks").mkdir()
     for file in (root / "benchmarks").glob("*.json"):
         shutil.copy(file, folder / "benchmarks")
@@ -301,6 +302,7 @@ def gather(run: Path | None, folder: Path) -> None:
         "threshold": mount("threshold"),
         "specifications": mount("specifications"),
         "chapters": "\n".join(f"notebooks/{chapter.path.stem}" for chapter in made),
+        "docs": "\n".join(f"docs/{path.stem}" for path in sorted((folder / "docs").glob("*.md"))),
         "pages": "\n".join(sorted(path.stem for path in folder.glob("*.md") if path.stem not in ("index", "README"))),
         "synthetic": ":::{warning}\nThese are results of a synthetic phantom, not of patients.\n:::\n"
         * results["cohort"]["synthetic"],

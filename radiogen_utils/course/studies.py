@@ -7,11 +7,8 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import roc_auc_score
 
-from .. import article, evaluation, figures, repeats, verdicts
+from .. import article, evaluation, facts, repeats, verdicts
 from . import precomputed
-
-SECOND = {"readout": "probe", "pooling": "patch"}
-"""The second study's primary readout (protocol, part II, point 3)."""
 
 
 @dataclass(frozen=True)
@@ -20,20 +17,14 @@ class Arm:
 
     Attributes:
         study: "first study" or "second study".
-        label: its name, for readers.
-        initialisation: of the network, or the name of a simple model.
-        sequences: that it sees; empty for a simple model.
-        backbone: network or estimator.
+        model: whose scores they are.
         patients: (N,) names.
         y_true: (N,) 0 or 1.
-        scores: (R, N), a row a repeat and network.
+        scores: (R, N), a row a network and repeat.
     """
 
     study: str
-    label: str
-    initialisation: str
-    sequences: str
-    backbone: str
+    model: facts.Model
     patients: list[str]
     y_true: np.ndarray
     scores: np.ndarray
@@ -48,56 +39,46 @@ class Arm:
         return verdicts.reproduction(*self.auc, len(self.scores), published)
 
 
+def load(folder: Path) -> tuple[list[Arm], list[Arm]]:
+    """The arms of both studies.
+
+    Args:
+        folder: with predictions.csv of a run; the second study's scores come with the course.
+    """
+    return first_study(facts.read(folder / "predictions.csv")), second_study(precomputed.second_study())
+
+
 def first_study(predictions: pd.DataFrame) -> list[Arm]:
     """The trained networks and the simple models under random folds.
 
     Args:
-        predictions: rows of predictions.csv.
+        predictions: a table of scores.
     """
-    table = tidy(predictions)
-    table = table[(table.split == "folds") & table.readout.isin(["full", ""])]
-    return _arms("first study", table)
+    return _arms("first study", facts.select(predictions, split="folds", readout=(facts.FIRST_STUDY.readout, "")))
 
 
 def second_study(scores: pd.DataFrame) -> list[Arm]:
-    """The linear probes of the second study's primary analysis, and the same on other sequences.
+    """The second study's primary readout, of every initialisation and on all sequences.
 
     Args:
-        scores: rows of second_study.csv.
+        scores: a table of scores.
     """
-    table = scores[(scores.split == "folds") & (scores.pixels == 80)]
-    for column, value in SECOND.items():
-        table = table[table[column] == value]
-    # A network and a shuffle are one repeat: every patient is scored once in it.
-    return _arms("second study", table.assign(repeat=table.network * (table.repeat.max() + 1) + table.repeat))
-
-
-def tidy(predictions: pd.DataFrame) -> pd.DataFrame:
-    """Scores with one fact a column; those of predictions.csv stand in its arms' names."""
-    if "split" in predictions:
-        return predictions.fillna({"sequences": "", "readout": ""})
-    left_out = predictions.arm.str.endswith(evaluation.LEFT_OUT)
-    frozen = predictions.arm.str.startswith(evaluation.FROZEN)
-    names = pd.DataFrame(predictions.arm.map(evaluation.split_arm).tolist(), predictions.index, ["arm", "sequences"])
-    readout = np.where(frozen, "probe", np.where(names.sequences == "", "", "full"))
-    split = np.where(left_out, "institution", "folds")
-    return predictions.assign(**names, readout=readout, split=split)
+    primary = facts.SECOND_STUDY
+    names = ("pixels", "readout", "pooling", "split")
+    table = facts.select(scores, pretraining=(primary.pretraining, ""))
+    return _arms("second study", facts.select(table, **{name: getattr(primary, name) for name in names}))
 
 
 def _arms(study: str, table: pd.DataFrame) -> list[Arm]:
-    found = []
-    for (name, sequences, backbone), rows in table.groupby(["arm", "sequences", "backbone"], sort=False):
-        y_true, scores = repeats.score_matrix(rows)
-        inputs = figures.INPUTS.get(sequences, sequences)
-        label = f"{inputs}, {figures.NAMES[name]}, {backbone}" if sequences else f"{name}, {backbone}"
-        found.append(Arm(study, label, name, inputs, backbone, sorted(rows.patient.unique()), y_true, scores))
-    return found
+    return [
+        Arm(study, model, sorted(rows.patient.unique()), *repeats.score_matrix(rows))
+        for model, rows in facts.by_model(table)
+    ]
 
 
 def primary(arms: list[Arm]) -> Arm:
-    """The arm that the verdict is about: pretrained on glioblastoma, compact network, FLAIR."""
-    wanted = ("gbm", "FLAIR", "compact")
-    return next(arm for arm in arms if (arm.initialisation, arm.sequences, arm.backbone) == wanted)
+    """The arm that the verdict is about."""
+    return next(arm for arm in arms if arm.model in (facts.FIRST_STUDY, facts.SECOND_STUDY))
 
 
 def verdict_sentence(first: list[Arm], second: list[Arm], published: bool) -> str:
@@ -122,26 +103,23 @@ def verdict_sentence(first: list[Arm], second: list[Arm], published: bool) -> st
 
 
 def comparison(first: list[Arm], second: list[Arm]) -> list[dict[str, str | None]]:
-    """Paper, first study and second study: a row for each sequences and initialisation of a network."""
-    cells: dict[tuple[str, str], dict] = {}
-    for initialisation in article.AUC:
-        cells["FLAIR", initialisation] = {"paper": _interval(article.AUC[initialisation])}
+    """Paper, first study and second study: a row for each sequences and initialisation of a network.
+
+    The network is `compact`, and from natural images, for which it has no weights, the other one.
+    """
+    cells = {("FLAIR", name): {"paper": _interval(article.AUC[name])} for name in article.AUC}
     for arm in (*first, *second):
-        if arm.initialisation in article.AUC and arm.backbone in ("compact", _only_natural(arm)):
-            cells.setdefault((arm.sequences, arm.initialisation), {})[arm.study] = _interval(arm.auc)
+        model = arm.model
+        if model.is_network and (model.backbone == "compact") != (model.arm == "natural"):
+            cells.setdefault((model.sequences, model.arm), {})[arm.study] = _interval(arm.auc)
     columns = ("paper", "first study", "second study")
     return [
-        {"network": f"{sequences}, {figures.NAMES[name]}"}
+        {"network": f"{facts.INPUTS.get(sequences, sequences)}, {facts.NAMES[name]}"}
         | {column: cells[sequences, name].get(column) for column in columns}
         for sequences in dict.fromkeys(sequences for sequences, _ in cells)
         for name in article.AUC
         if (sequences, name) in cells
     ]
-
-
-def _only_natural(arm: Arm) -> str:
-    """Natural-image weights exist for the other network alone."""
-    return "efficientnet_lite0" if arm.initialisation == "natural" else "compact"
 
 
 def _interval(values: tuple[float, float, float]) -> str:
@@ -161,7 +139,8 @@ def explorer(arms: list[Arm]) -> dict:
         "arms": [
             {
                 "study": arm.study,
-                "label": arm.label,
+                "label": str(arm.model),
+                "primary": arm.model == facts.FIRST_STUDY,
                 "repeats": len(arm.scores),
                 "mean": float(np.mean([roc_auc_score(arm.y_true, row) for row in arm.scores])),
                 "scores": arm.scores[0].tolist(),
@@ -185,16 +164,7 @@ def specifications(table: pd.DataFrame) -> dict:
         codes, levels = pd.factorize(table[name].astype(str), sort=True)
         choices[name] = {"levels": levels.tolist(), "at": codes.tolist()}
     return {
-        "paper": {figures.NAMES[name]: values[0] for name, values in article.AUC.items()},
+        "paper": {facts.NAMES[name]: values[0] for name, values in article.AUC.items()},
         "choices": choices,
         "number": table.number.tolist(),
     } | {name: table[name].round(4).tolist() for name in values}
-
-
-def load(folder: Path) -> tuple[list[Arm], list[Arm]]:
-    """The arms of both studies.
-
-    Args:
-        folder: with predictions.csv of a run; the second study's scores come with the course.
-    """
-    return first_study(pd.read_csv(folder / "predictions.csv")), second_study(precomputed.second_study())

@@ -5,7 +5,8 @@ A piece is a function that draws a Matplotlib figure from the values of its cont
 
 import functools
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import ipywidgets
 import matplotlib.pyplot as plt
@@ -14,8 +15,14 @@ from IPython import get_ipython
 
 from .. import figures
 from ..data.cohort import SEQUENCES, Cohort
+from ..data.own_image import OwnImage, UnusableImage
 from ..patches import percentile_window, stretch
 from ..support import is_batch
+
+if TYPE_CHECKING:  # the networks take seconds to import, and the other pieces do without
+    from torch.nn import Module
+
+    from ..own_tumour import Reference
 
 
 def is_interactive() -> bool:
@@ -38,7 +45,9 @@ def explore(draw: Callable[..., plt.Figure], **controls: ipywidgets.Widget) -> i
         The widget; or, in batch, the figure at the controls' initial values.
     """
     if not is_interactive():
-        return draw(**{name: control.value for name, control in controls.items()})
+        figure = draw(**{name: control.value for name, control in controls.items()})
+        plt.close(figure)  # or the notebook would show it once more
+        return figure
     picture = ipywidgets.Image(format="png", layout={"max_width": "100%", "object_fit": "contain"})
 
     def update(*_: object) -> None:
@@ -48,7 +57,7 @@ def explore(draw: Callable[..., plt.Figure], **controls: ipywidgets.Widget) -> i
     for control in controls.values():
         control.observe(update, "value")
     update()
-    return ipywidgets.VBox([picture, *controls.values()])
+    return ipywidgets.VBox([picture, *controls.values()], layout={"align_items": "flex-start"})
 
 
 def _png(figure: plt.Figure) -> bytes:
@@ -88,8 +97,47 @@ def slice_browser(cohort: Cohort, patient: str) -> ipywidgets.Widget | plt.Figur
     return explore(
         draw,
         number=ipywidgets.SelectionSlider(options=numbers, value=first, description="slice", **wide),
-        sequence=ipywidgets.ToggleButtons(options=SEQUENCES, value="FLAIR", style={"button_width": "8em"}),
+        sequence=ipywidgets.ToggleButtons(options=SEQUENCES, value="FLAIR", style={"button_width": "10em"}),
         level=ipywidgets.IntSlider(round((low + high) / 2), 0, 255, description="level", **wide),
         window=ipywidgets.IntSlider(max(round(high - low), 2), 2, 510, description="window", **wide),
         contour=ipywidgets.Checkbox(True, description="contour of the tumour", indent=False),
+    )
+
+
+def own_tumour(
+    own: OwnImage, networks: Sequence["Module"], reference: "Reference", grown: int = 0
+) -> ipywidgets.Widget | plt.Figure:
+    """Move the square and the mask of a tumour by pixels, and watch patch, score and heatmap.
+
+    Args:
+        own: the image.
+        networks: that score it.
+        reference: the patients' scores.
+        grown: pixels by which the mask is wider at first.
+    """
+    from ..own_tumour import assess, moved
+
+    def draw(**shift: int) -> plt.Figure:
+        square_down, square_right = shift.pop("square_down"), shift.pop("square_right")
+        try:
+            changed = moved(own, **shift)
+        except UnusableImage as error:
+            figure, axes = plt.subplots(figsize=(8, 1))
+            axes.set_axis_off()
+            axes.text(0.5, 0.5, error, ha="center", va="center", color="#b2182b")
+            return figure
+        return figures.own_tumour(changed, assess(changed, networks, square_down, square_right), reference)
+
+    def slider(description: str, most: int, value: int = 0) -> ipywidgets.IntSlider:
+        # Drawn when it is let go: each picture takes half a second.
+        wide = {"style": {"description_width": "11em"}, "layout": {"width": "32em"}, "continuous_update": False}
+        return ipywidgets.IntSlider(value, -most, most, description=description, **wide)
+
+    return explore(
+        draw,
+        grown=slider("mask grows by", 10, grown),
+        down=slider("mask moves down", 40),
+        right=slider("mask moves right", 40),
+        square_down=slider("square moves down", 40),
+        square_right=slider("square moves right", 40),
     )

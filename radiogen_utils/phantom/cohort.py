@@ -208,6 +208,25 @@ def _write_excel(table: pd.DataFrame, path: Path, sheet: str) -> None:
             target.writestr(zipfile.ZipInfo(name, (2000, 1, 1, 0, 0, 0)), content, zipfile.ZIP_DEFLATED)
 
 
+# ---- one patient ----
+
+
+def draw_patient(seed: int, aggressive: bool, volume: float = 68e3) -> tuple[np.ndarray, np.ndarray]:
+    """One patient as `write_cohort` would draw one.
+
+    Args:
+        seed: of everything random.
+        aggressive: as of `COCCluster` 2.
+        volume: of the tumour, mm³.
+
+    Returns:
+        (Z, 256, 256, 3) uint8 and (Z, 256, 256) bool, the tumour.
+    """
+    rng = np.random.default_rng([seed, 5])
+    _, centre = _tumour_centre(rng, aggressive)
+    return _glioma(rng, int(rng.integers(len(_INSTITUTIONS))), centre, volume, aggressive)[1:]
+
+
 # ---- the two sets ----
 
 

@@ -166,7 +166,7 @@
       range.value = kept;
       update();
     }).observe(place);
-    const first = data.arms.findIndex((arm) => arm.label.includes("FLAIR, glioblastoma"));
+    const first = data.arms.findIndex((arm) => arm.primary);
     chooser.value = Math.max(first, 0);
     choose();
   }

@@ -153,24 +153,32 @@ def test_each_term_is_linked_where_it_is_first_used_in_running_text(terms):
     texts = [
         "# FLAIR\n\n`FLAIR`, ```\nFLAIR\n```, [a FLAIR picture](there.png), a FLAIR-like **FLAIR**",
         "Flair is none; FLAIR and FLAIR",
-        "Log-rank tests",
+        "Log-rank\ntests",
     ]
     linked = authoring.link_terms(texts, terms)
     assert linked == [
         texts[0],
         "Flair is none; [FLAIR](glossary.md#flair \"An MRI sequence in which 'free' fluid is dark.\") and FLAIR",
-        '[Log-rank tests](glossary.md#log-rank-test "Compares survival.")',
+        '[Log-rank\ntests](glossary.md#log-rank-test "Compares survival.")',
     ]
     assert authoring.link_terms(linked, terms) == linked
     moved = authoring.link_terms(["FLAIR first", *linked[1:]], terms)
     assert moved[0].startswith("[FLAIR](") and moved[1] == "Flair is none; FLAIR and FLAIR"
 
 
-def test_every_term_is_used_and_no_form_belongs_to_two():
+def test_every_term_has_a_definition_and_no_form_belongs_to_two():
     terms = authoring.glossary()
     forms = [form.lower() for term in terms for form in term.forms]
     assert len(forms) == len(set(forms)) and len(terms) > 30
     assert all(term.definition.endswith(".") for term in terms)
+
+
+def test_links_to_terms_work_in_jupyterlab():
+    """Which names a heading by its text, capitals included; GitHub does not."""
+    text = (runner.NOTEBOOKS / "glossary.md").read_text(encoding="utf-8")
+    for term in authoring.glossary():
+        anchor = term.link.partition("#")[2]
+        assert anchor == term.name.replace(" ", "-") or f'<a id="{anchor}"></a>' in text, term.name
 
 
 def test_what_is_cited_stands_in_the_bibliography(terms):

@@ -3,9 +3,12 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.special import expit
 
-from radiogen_utils import patches
+from radiogen_utils import own_tumour, patches, training
+from radiogen_utils.course import precomputed
 from radiogen_utils.course.checks import NOT_YET, cohort
+from radiogen_utils.course.checks import own_tumour as own_check
 from radiogen_utils.course.checks import patches as check
 
 
@@ -101,3 +104,40 @@ def test_the_side_is_judged():
     shift, laterality = pd.Series([20.0, 30, -20]), pd.Series([1, 1, 3])
     assert cohort.side("Right", shift, laterality)
     assert "25 pixels to the right" in cohort.side("left", shift, laterality).message
+
+
+@pytest.fixture(scope="module")
+def tumour():
+    return own_tumour.phantom(2), own_tumour.load_networks(precomputed.flair_networks()[:3])
+
+
+def test_a_score_by_hand_is_judged(tumour):
+    own, networks = tumour
+    images, _ = own_tumour.cut(own)
+
+    def mean(networks, images):
+        return np.mean([training.predict(network, images) for network in networks])
+
+    assert own_check.score(mean, networks, images)
+    mixed = own_check.score(lambda n, i: np.mean([expit(training.predict(one, i)) for one in n]), networks, images)
+    assert "log-odds" in mixed.message
+    assert "first network" in own_check.score(lambda n, i: mean(n[:1], i), networks, images).message
+    assert "the sum" in own_check.score(lambda n, i: mean(n, i) * len(n) * len(i), networks, images).message
+
+
+def test_the_change_by_a_wider_mask_is_judged(tumour):
+    own, networks = tumour
+    wider, before = (own_tumour.assess(own_tumour.moved(own, grown=n), networks).score for n in (3, 0))
+    assert own_check.wider_mask(wider - before, own, networks)
+    assert "sign" in own_check.wider_mask(before - wider, own, networks).message
+    assert "subtract" in own_check.wider_mask(wider, own, networks).message
+
+
+def test_a_probability_elsewhere_is_judged():
+    def right(p, old, new):
+        odds = p / (1 - p) * new / (1 - new) * (1 - old) / old
+        return odds / (1 + odds)
+
+    assert own_check.at_prevalence(right)
+    assert "odds do" in own_check.at_prevalence(lambda p, old, new: p * new / old).message
+    assert "does not depend" in own_check.at_prevalence(lambda p, old, new: p).message

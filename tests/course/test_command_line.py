@@ -5,14 +5,16 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 
 import nbformat
-import pandas as pd
 import pytest
 
-from radiogen_utils import evaluation, repeats
-from radiogen_utils.course import command_line, publishing, report, runner
+from radiogen_utils import evaluation, facts, repeats
+from radiogen_utils.course import command_line, publishing, report, run_folder, runner
+from radiogen_utils.course.precomputed import NETWORK
 from radiogen_utils.course.run_folder import MissingStep, RunFolder
+from radiogen_utils.facts import Model
 from radiogen_utils.support import project_root
 
 
@@ -95,20 +97,21 @@ def test_notebooks_are_committed_without_outputs(path):
             assert len(cell.source.splitlines()) <= 30
 
 
-@pytest.mark.parametrize(
-    "number, first",
-    [
-        ("02", "01_cohort"),
-        ("03", "01_cohort"),
-        ("04", "02_patches"),
-        ("05", "04_"),
-        ("06", "02_patches"),
-        ("07", "01_cohort"),
-    ],
-)
-def test_a_notebook_alone_says_what_to_run_first(number, first, tmp_path):
-    with pytest.raises(MissingStep, match=f"run notebooks/{first}"):
-        open_notebook(number, out=str(tmp_path), profile="smoke")
+@pytest.mark.parametrize("number", ["01", "02", "03", "04", "05", "07", "08"])
+def test_a_notebook_opens_alone(number, tiny_cohort, tmp_path, monkeypatch):
+    """In an empty run folder, whatever ran before; no cohort of this machine is looked for."""
+    phantom = tiny_cohort(n_patients=4, prefix="PHANTOM")
+    monkeypatch.setattr(run_folder, "find_cohort", lambda *_: phantom)
+    open_notebook(number, out=str(tmp_path / "out"), profile="smoke")
+
+
+def test_the_phantoms_heatmaps_are_not_those_of_the_scores_that_come_with_the_course(
+    tiny_cohort, tmp_path, monkeypatch
+):
+    phantom = tiny_cohort(n_patients=4, prefix="PHANTOM")
+    monkeypatch.setattr(run_folder, "find_cohort", lambda *_: phantom)
+    with pytest.raises(MissingStep, match="run notebooks/04_"):
+        open_notebook("06", out=str(tmp_path / "out"), profile="smoke")
 
 
 def test_parameters_reach_the_notebook_and_its_prints_the_screen(course, capfd):
@@ -258,7 +261,7 @@ def test_a_whole_run_replaces_the_precomputed_results(tmp_path, monkeypatch):
     run.record("roc", {"auc": 1})
     (tmp_path / "README.md").write_text("before\n<!-- results -->\nold\n<!-- /results -->\nafter\n")
     (run.folder / "fits").mkdir()
-    networks = {"fits/gbm-compact-r0-f3.safetensors", "fits/scratch-compact-r0-f3.safetensors"}
+    networks = {f"fits/{NETWORK.format(3)}", "fits/scratch-compact-FLAIR-full-r0-f3.safetensors"}
     tables = {"predictions.csv", "permutations.csv", "results.md"}
     for name in {"figures/figure1.png", "figures/margins.png", "figures/clusterings.png"} | tables | networks:
         (run.folder / name).write_text(name)
@@ -268,7 +271,7 @@ def test_a_whole_run_replaces_the_precomputed_results(tmp_path, monkeypatch):
         "figure1.png",
         "clusterings.png",
         "results.json",
-        "networks/gbm-compact-r0-f3.safetensors",
+        f"networks/{NETWORK.format(3)}",
     }
     readme = (tmp_path / "README.md").read_text()
     assert readme == "before\n<!-- results -->\ntable of {'auc': 1}\n<!-- /results -->\nafter\n"
@@ -281,25 +284,25 @@ def test_readme_and_precomputed_results_agree_with_the_predictions():
     assert str(root.parent) not in text  # no path of a machine
     results = json.loads(text)
     assert report.results_table(results) in (root / "README.md").read_text()
-    predictions = pd.read_csv(root / "figures" / "predictions.csv")
+    predictions = facts.read(root / "figures" / "predictions.csv")
     for row in results["roc"]["auc"]:
-        scores = evaluation.patient_scores(predictions, row["arm"], row["backbone"], row["repeat"])
+        scores = evaluation.patient_scores(predictions, Model.of(row), row["repeat"])
         assert evaluation.auc_ci(scores.y_true, scores.score)[0] == pytest.approx(row["auc"])
         assert len(scores) == 110 and scores.y_true.sum() == 24
     for row in results["roc"]["institution_left_out"]:
-        scores = evaluation.patient_scores(predictions, row["arm"] + evaluation.LEFT_OUT, row["backbone"])
+        scores = evaluation.patient_scores(predictions, replace(Model.of(row), split="institution"))
         assert evaluation.auc_ci(scores.y_true, scores.score)[0] == pytest.approx(row["institution left out"])
-    permutations = pd.read_csv(root / "figures" / "permutations.csv")
+    permutations = facts.read(root / "figures" / "permutations.csv")
     for row in results["roc"]["permutations"]:
-        permuted = permutations.query("arm == @row['arm'] and backbone == @row['backbone']").auc
+        permuted = facts.of_model(permutations, Model.of(row)).auc
         assert len(permuted) == row["permutations"] and evaluation.permutation_p(
             row["observed"], permuted
         ) == pytest.approx(row["p"])
-    frozen = predictions[predictions.arm.str.startswith(evaluation.FROZEN)]
-    summary = repeats.over_repeats(frozen).set_index(["arm", "backbone"]).auc
-    assert len(summary) == len(results["roc"]["frozen"])
-    for row in results["roc"]["frozen"]:
-        assert summary[row["arm"], row["backbone"]] == pytest.approx(row["auc"])
+    for name, readout in (("summary", ("full", "")), ("probes", "probe")):
+        summary = repeats.over_repeats(facts.select(predictions, split="folds", readout=readout))
+        assert len(summary) == len(results["roc"][name])
+        for row, again in zip(results["roc"][name], summary.to_dict("records"), strict=True):
+            assert Model.of(row) == Model.of(again) and again["auc"] == pytest.approx(row["auc"])
 
 
 def test_the_committed_report_is_written_from_the_committed_results_and_readme(tmp_path):

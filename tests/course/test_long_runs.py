@@ -12,13 +12,14 @@ from radiogen_utils import cross_validation, patches
 from radiogen_utils.course import command_line, precomputed
 from radiogen_utils.course.settings import PROFILES
 from radiogen_utils.data.download import find_cohort
+from radiogen_utils.models import Initialisation
 
 
 @pytest.mark.slow
 def test_without_any_effect_the_auc_is_one_half(tmp_path):
     profile = PROFILES["smoke"]
     data = patches.build_patches(find_cohort("phantom-null", 60, profile.seed))
-    arm = cross_validation.Arm("scratch", "compact", profile.compact)
+    arm = cross_validation.Arm(Initialisation("scratch", "compact"), profile.compact)
     table = cross_validation.cross_validate(data, [arm], tmp_path, folds=profile.folds, repeats=2)
     areas = [roc_auc_score(group.y_true, group.score) for _, group in table.groupby("repeat")]
     # 13 against 47 patients at random: standard error 0.09, hardly less for two repeats; two of them.

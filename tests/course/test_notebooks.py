@@ -5,17 +5,18 @@ import shutil
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import numpy as np
-import pandas as pd
 import pytest
 from PIL import Image
 from sklearn.metrics import roc_auc_score
 
-from radiogen_utils import cross_validation, evaluation, models
+from radiogen_utils import facts, models, repeats
 from radiogen_utils.course import command_line
 from radiogen_utils.course.run_folder import MissingStep, RunFolder
 from radiogen_utils.course.settings import PROFILES
+from radiogen_utils.facts import Model
 from radiogen_utils.pretraining import find_slices
 
 from .test_command_line import open_notebook
@@ -33,7 +34,7 @@ def test_everything_promised_is_there(run):
     for name in ("figure1", "figure2", "figure3"):
         image = np.asarray(Image.open(run / "figures" / f"{name}.png").convert("L"))
         assert min(image.shape) > 400 and image.std() > 20
-    assert len(list((run / "notebooks").glob("*.ipynb"))) == 8
+    assert len(list((run / "notebooks").glob("*.ipynb"))) == 9
     results = json.loads((run / "results.json").read_text())
     assert {"run", "cohort", "patches", "pretraining", "training", "roc", "heatmaps", "clusterings", "seconds"} <= set(
         results
@@ -43,7 +44,7 @@ def test_everything_promised_is_there(run):
 
 def test_the_report_is_of_this_run(run):
     text = (run / "results.md").read_text()
-    gbm = pd.read_csv(run / "predictions.csv").query("arm == 'gbm' and backbone == 'compact'")
+    gbm = facts.of_model(facts.read(run / "predictions.csv"), facts.FIRST_STUDY)
     assert "Synthetic phantom" in text and f"{roc_auc_score(gbm.y_true, gbm.score):.3f}" in text
 
 
@@ -56,46 +57,54 @@ def test_executed_notebooks_have_no_warning_or_error(run):
 
 
 def test_predictions_are_complete(run):
-    table = pd.read_csv(run / "predictions.csv")
-    assert list(table) == cross_validation.PREDICTION_COLUMNS
-    profile = PROFILES["smoke"]
-    sizes = table.groupby(["arm", "backbone", "repeat"]).patient.agg(["size", "nunique"])
-    assert (sizes == profile.phantom_patients).all().all()
-    left_out = table.arm.str.endswith(evaluation.LEFT_OUT)
-    frozen = table.arm.str.startswith(evaluation.FROZEN)
-    networks = table.backbone.isin(models.BACKBONES) & ~frozen
+    table, profile = facts.read(run / "predictions.csv"), PROFILES["smoke"]
+    assert list(table) == facts.COLUMNS and np.isfinite(table.score).all()
+    for _, rows in facts.by_model(table):
+        assert repeats.score_matrix(rows)[1].shape == (1, profile.phantom_patients)
     arms = {
-        kind: set(zip(table.arm[rows], table.backbone[rows], strict=True))
-        for kind, rows in {
-            "networks": networks & ~left_out,
-            "frozen": frozen,
-            "simple": ~networks & ~frozen & ~left_out,
-            "left out": left_out,
+        kind: [model for model, _ in facts.by_model(facts.select(table, **chosen))]
+        for kind, chosen in {
+            "networks": {"readout": "full", "split": "folds"},
+            "probes": {"readout": "probe", "split": "folds"},
+            "simple": {"readout": "", "split": "folds"},
+            "left out": {"split": "institution"},
         }.items()
     }
-    assert {("gbm", "compact"), ("natural", "efficientnet_lite0"), ("gbm-post-contrast", "compact")} < arms["networks"]
-    assert arms["frozen"] == {(evaluation.FROZEN + arm, backbone) for arm, backbone in arms["networks"]}
-    assert [len(group) for group in arms.values()] == [7, 7, 5, 6]
-    assert table[~left_out].groupby(["repeat", "patient"]).fold.nunique().eq(1).all()  # all arms share the folds
-    institution = table.patient[left_out].str.split("_").str[1]
-    assert table[left_out].groupby(institution).fold.nunique().eq(1).all()
-    permutations = pd.read_csv(run / "permutations.csv").groupby(["arm", "backbone"]).auc.agg(["size", "nunique"])
-    assert (permutations.loc["image features", "trees"] == profile.permutations).all()
-    assert (permutations.loc[evaluation.FROZEN + "gbm", "compact"] == profile.permutations).all()
-    assert (permutations.loc["gbm", "compact"] == profile.network_permutations).all()
-    assert np.isfinite(table.score).all()
+    mask = Model("scratch", sequences="mask")
+    assert {
+        facts.FIRST_STUDY,
+        replace(facts.FIRST_STUDY, sequences="post-contrast"),
+        Model("natural", "", "efficientnet_lite0"),
+        mask,
+    } < set(arms["networks"])
+    probed = {replace(model, readout="full") for model in arms["probes"] if model.pooling == "patch"}
+    assert probed == set(arms["networks"]) - {mask}
+    assert facts.simple("volume", "logistic") in arms["simple"]
+    assert [len(group) for group in arms.values()] == [8, 14, 6, 7]
+    assert table[table.split == "folds"].groupby(["repeat", "patient"]).fold.nunique().eq(1).all()  # shared by all
+    left_out = facts.select(table, split="institution")
+    assert left_out.groupby(left_out.patient.str.split("_").str[1]).fold.nunique().eq(1).all()
+    permuted = {model: len(rows) for model, rows in facts.by_model(facts.read(run / "permutations.csv"))}
+    assert permuted == {
+        facts.simple("image features", "trees"): profile.permutations,
+        replace(facts.FIRST_STUDY, readout="probe"): profile.permutations,
+        facts.FIRST_STUDY: profile.network_permutations,
+    }
 
 
 def test_smoke_auc_is_well_above_chance_and_results_match_predictions(run):
-    table = pd.read_csv(run / "predictions.csv")
+    table = facts.read(run / "predictions.csv")
     results = json.loads((run / "results.json").read_text())
-    compact = table[(table.backbone == "compact") & table.arm.isin(["scratch", "gbm"])]
-    areas = {arm: roc_auc_score(group.y_true, group.score) for arm, group in compact.groupby("arm")}
+    areas = {
+        model: roc_auc_score(rows.y_true, rows.score)
+        for model, rows in facts.by_model(table)
+        if model in (facts.FIRST_STUDY, Model("scratch"))
+    }
     # At chance the mean of the two would lie below 0.68 in 95 of 100 runs: the standard error is 0.11 at this size.
     assert np.mean(list(areas.values())) > 0.68
     for row in results["roc"]["auc"]:
-        if row["backbone"] == "compact" and row["arm"] in areas:
-            assert row["auc"] == pytest.approx(areas[row["arm"]])
+        if Model.of(row) in areas:
+            assert row["auc"] == pytest.approx(areas[Model.of(row)])
 
 
 @pytest.mark.slow
@@ -119,7 +128,7 @@ def test_a_killed_run_continues_on_a_cluster_to_the_same_predictions(run, cluste
         time.sleep(0.1)
     process.kill()
     process.wait()
-    assert len(list(copy.glob("fits/*.npz"))) < 28 and not (copy / "predictions.csv").exists()
+    assert len(list(copy.glob("fits/*.npz"))) < 32 and not (copy / "predictions.csv").exists()
     command_line.main([*arguments, "--scheduler", cluster.address])
     assert (copy / "predictions.csv").read_bytes() == (run / "predictions.csv").read_bytes()
 
@@ -141,8 +150,8 @@ def test_neither_permutations_nor_institutions_are_needed(run, tmp_path):
     """As in profile `standard`, which permutes no labels, and in a cohort of a single institution."""
     shutil.copytree(run, tmp_path / "run", ignore=shutil.ignore_patterns("fits", "institutions", "permutations"))
     for name in ("predictions", "permutations"):
-        table = pd.read_csv(run / f"{name}.csv")
-        kept = table[~table.arm.str.endswith(evaluation.LEFT_OUT)] if name == "predictions" else table[:0]
+        table = facts.read(run / f"{name}.csv")
+        kept = facts.select(table, split="folds") if name == "predictions" else table[:0]
         kept.to_csv(tmp_path / "run" / f"{name}.csv", index=False)
     command_line.main(["run", "--only", "05", "--profile", "smoke", "--out", str(tmp_path / "run")])
     results = json.loads((tmp_path / "run" / "results.json").read_text())
@@ -155,7 +164,7 @@ def test_files_of_another_cohort_are_not_mixed(run, tmp_path):
     other = RunFolder(tmp_path / "run", "smoke")
     other.record("cohort", other.results()["cohort"] | {"fingerprint": "of another cohort"})
     for number in ("02", "04", "05", "06", "07"):
-        with pytest.raises(MissingStep, match="files of another cohort"):
+        with pytest.raises(MissingStep, match="(files|results) of another cohort"):
             open_notebook(number, out=str(other.folder), profile="smoke")
 
 

@@ -7,12 +7,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from radiogen_utils import cross_validation, evaluation, patches
+from radiogen_utils import cross_validation, facts, patches, repeats
 from radiogen_utils.course import precomputed
 from radiogen_utils.course.settings import PROFILES, Experiment
-from radiogen_utils.cross_validation import PREDICTION_COLUMNS
+from radiogen_utils.facts import Model
 
 PAPER = PROFILES["paper"]
+TREES = facts.simple("image features", "trees")
 PRETRAINING = {"data": "fingerprint of the slices"}
 
 
@@ -24,29 +25,24 @@ def data(tiny_cohort):
 @pytest.fixture
 def folder(data, tmp_path):
     """Results of profile `paper`, scores at random."""
-    rng, rows = np.random.default_rng(0), []
+    rng, tables = np.random.default_rng(0), []
     networks = [
-        (
-            "-".join([initialisation, "+".join(experiment.sequences)]).removesuffix("-FLAIR"),
-            experiment.backbone,
-            experiment.repeats,
-        )
-        for experiment in PAPER.networks
-        for initialisation in ("scratch", "gbm")
+        (Model(arm, pretraining, each.backbone, sequences="+".join(each.sequences), readout=readout), each.repeats)
+        for each in PAPER.networks
+        for arm, pretraining in (("scratch", ""), ("gbm", "composition"))
+        for readout in ("full", "probe")
     ]
-    others = [("image features", "trees", PAPER.repeats), ("gbm" + evaluation.LEFT_OUT, "compact", 1)]
-    others += [(evaluation.FROZEN + name, backbone, repeats) for name, backbone, repeats in networks]
-    for arm, backbone, repeats in [*networks, *others]:
-        for repeat in range(repeats):
-            rows += [(arm, backbone, repeat, 0, name, y, rng.random()) for name, y in data.labels.items()]
+    others = [(TREES, PAPER.repeats), (replace(facts.FIRST_STUDY, split="institution"), 1)]
+    columns = {"fold": 0, "patient": data.labels.index, "y_true": data.labels}
+    for model, n in [*networks, *others]:
+        for repeat in range(n):
+            tables.append(facts.table(model, repeat=repeat, **columns, score=rng.random(len(data.labels))))
     target = tmp_path / "precomputed"
     target.mkdir()
-    pd.DataFrame(rows, columns=PREDICTION_COLUMNS).to_csv(target / "predictions.csv", index=False)
-    permutations = [("image features", "trees", i, 0.5) for i in range(PAPER.permutations)]
-    permutations += [(evaluation.FROZEN + "gbm", "compact", i, 0.5) for i in range(PAPER.permutations)]
-    permutations += [("gbm", "compact", i, 0.5) for i in range(PAPER.network_permutations)]
-    columns = ["arm", "backbone", "permutation", "auc"]
-    pd.DataFrame(permutations, columns=columns).to_csv(target / "permutations.csv", index=False)
+    pd.concat(tables).to_csv(target / "predictions.csv", index=False)
+    counts = {TREES: PAPER.permutations, facts.FIRST_STUDY: PAPER.network_permutations}
+    permutations = [asdict(model) | {"permutation": i, "auc": 0.5} for model, n in counts.items() for i in range(n)]
+    pd.DataFrame(permutations).astype({"pixels": "Int64"}).to_csv(target / "permutations.csv", index=False)
     results = {
         "run": {"commit": "abc", "settings": asdict(PAPER)},
         "training": {"patches": data.fingerprint},
@@ -58,8 +54,8 @@ def folder(data, tmp_path):
 
 def test_the_same_settings_get_everything(data, folder):
     found = precomputed.matching(PAPER, data, PRETRAINING, folder)
-    pd.testing.assert_frame_equal(found.predictions, pd.read_csv(folder / "predictions.csv"))
-    assert len(found.permutations) == 2 * PAPER.permutations + PAPER.network_permutations and found.commit == "abc"
+    pd.testing.assert_frame_equal(found.predictions, facts.read(folder / "predictions.csv"))
+    assert len(found.permutations) == PAPER.permutations + PAPER.network_permutations and found.commit == "abc"
 
 
 def test_scores_of_other_code_are_said_to_be_and_those_that_do_not_tell_are_read(data, folder):
@@ -77,8 +73,8 @@ def test_asking_for_less_gives_all_repeats_too(data, folder):
     two = replace(PAPER, repeats=2, networks=(Experiment("compact", ("post-contrast",), 3),), permutations=7)
     for profile in (PROFILES["standard"], two):
         found = precomputed.matching(profile, data, PRETRAINING, folder)
-        pd.testing.assert_frame_equal(found.predictions, pd.read_csv(folder / "predictions.csv"))
-        pd.testing.assert_frame_equal(found.permutations, pd.read_csv(folder / "permutations.csv"))
+        pd.testing.assert_frame_equal(found.predictions, facts.read(folder / "predictions.csv"))
+        pd.testing.assert_frame_equal(found.permutations, facts.read(folder / "permutations.csv"))
 
 
 @pytest.mark.parametrize(
@@ -128,18 +124,21 @@ def test_nothing_there_is_no_error(data, folder, tmp_path):
 
 
 def test_the_second_study_scores_every_patient_once_a_run_in_the_folds_of_the_first():
-    scores, first = precomputed.second_study(), pd.read_csv(precomputed.FOLDER / "predictions.csv")
-    runs = ["arm", "sequences", "pooling", "network", "repeat"]
-    assert not scores.duplicated([*runs, "patient"]).any() and scores.groupby(runs).patient.nunique().eq(110).all()
+    scores, first = precomputed.second_study(), facts.read(precomputed.FOLDER / "predictions.csv")
+    assert list(scores) == list(first) == facts.COLUMNS and facts.SECOND_STUDY in dict(facts.by_model(scores))
+    for _, rows in facts.by_model(scores):
+        assert repeats.score_matrix(rows)[1].shape[1] == 110
     labels = first.groupby("patient").y_true.first()
     assert (scores.y_true == scores.patient.map(labels)).all()
-    folds = first[(first.arm == "gbm") & (first.backbone == "compact")].set_index(["repeat", "patient"]).fold
+    folds = facts.of_model(first, facts.FIRST_STUDY).set_index(["repeat", "patient"]).fold
+    scores = facts.select(scores, split="folds")
     here = pd.MultiIndex.from_frame(scores[["repeat", "patient"]])
     assert (folds.loc[here].to_numpy() == scores.fold.to_numpy()).all()
 
 
 def test_size_taken_out_is_told_of_every_arm_of_the_second_study():
     scores, beyond = precomputed.second_study(), precomputed.second_study_beyond_size()
+    scores = facts.select(scores, readout="probe", pixels=80, sequences=("FLAIR", "post-contrast", "all"))
     arms = {tuple(row) for row in scores[["sequences", "arm", "pooling"]].drop_duplicates().to_numpy()}
     found = {(row["sequences"], row["arm"], row["pooling"]): row for row in beyond["without size"]}
     assert set(found) == arms and all(row["low"] < row["auc"] < row["high"] for row in found.values())

@@ -1,20 +1,32 @@
 """`report`: tables and verdicts that follow from the numbers."""
 
 import copy
+from dataclasses import asdict, replace
 
 import pytest
 
+from radiogen_utils import facts
 from radiogen_utils.course import report
+from radiogen_utils.facts import Model
+
+GBM, SCRATCH = facts.FIRST_STUDY, Model("scratch")
+EVERYTHING = replace(GBM, sequences="all")
+TREES = facts.simple("image features", "trees")
+EFFICIENTNET = replace(GBM, backbone="efficientnet_lite0"), replace(SCRATCH, backbone="efficientnet_lite0")
 
 
-def row(arm, backbone, auc):
+def probe(model):
+    return replace(model, readout="probe")
+
+
+def row(model, auc):
     bounds = {"low": auc - 0.1, "high": auc + 0.1, "delong_low": auc - 0.09, "delong_high": auc + 0.09}
-    return {"arm": arm, "backbone": backbone, "repeats": 2, "auc": auc, "sd": 0.01, **bounds, "ensemble": auc + 0.02}
+    return asdict(model) | {"repeats": 2, "auc": auc, "sd": 0.01, **bounds, "ensemble": auc + 0.02}
 
 
-def compared(comparison, difference, low, high, repeats=2):
+def compared(first, second, difference, low, high, repeats=2):
     numbers = {"difference": difference, "low": low, "high": high, "delong_p": 0.2}
-    return {"comparison": comparison, "repeats": repeats} | numbers
+    return {"first": asdict(first), "second": asdict(second), "repeats": repeats} | numbers
 
 
 def hazard(ratio, low, high, p=0.02):
@@ -48,24 +60,18 @@ def results():
                 "scratch": [0.68, 0.538, 0.811],
                 "natural": [0.64, 0.521, 0.763],
             },
-            "main": ["gbm", "compact"],
-            "summary": [
-                row("scratch", "compact", 0.65),
-                row("gbm", "compact", 0.66),
-                row("gbm-pre-contrast+FLAIR+post-contrast", "compact", 0.75),
-                row("image features", "trees", 0.83),
-            ],
+            "main": asdict(GBM),
+            "summary": [row(SCRATCH, 0.65), row(GBM, 0.66), row(EVERYTHING, 0.75), row(TREES, 0.83)],
             "comparisons": [
-                compared("gbm, compact − scratch, compact", 0.01, -0.05, 0.07),
-                compared("image features, trees − gbm, compact", 0.17, 0.02, 0.3),
-                compared("image features, trees − gbm-pre-contrast+FLAIR+post-contrast, compact", 0.08, 0.01, 0.2),
+                compared(GBM, SCRATCH, 0.01, -0.05, 0.07),
+                compared(TREES, GBM, 0.17, 0.02, 0.3),
+                compared(TREES, EVERYTHING, 0.08, 0.01, 0.2),
             ],
-            "frozen": [row("frozen scratch", "compact", 0.6), row("frozen gbm", "compact", 0.7)],
-            "frozen_comparisons": [compared("frozen gbm, compact − frozen scratch, compact", 0.1, 0.02, 0.18)],
+            "probes": [row(probe(SCRATCH), 0.6), row(probe(GBM), 0.7)],
+            "probe_comparisons": [compared(probe(GBM), probe(SCRATCH), 0.1, 0.02, 0.18)],
             "permutations": [
-                {
-                    "arm": "gbm",
-                    "backbone": "compact",
+                asdict(GBM)
+                | {
                     "observed": 0.66,
                     "permutations": 10.0,
                     "mean": 0.5,
@@ -76,7 +82,7 @@ def results():
             ],
             "operating": [
                 {
-                    "model": "gbm, compact",
+                    "model": str(GBM),
                     "Brier score": 0.17,
                     "sensitivity at specificity 0.9": 0.3,
                     "low": 0.1,
@@ -95,9 +101,8 @@ def results():
                 {"institution": "CS", "patients": 9, "positives": 1, "auc": None, "low": None, "high": None}
             ],
             "institution_left_out": [
-                {
-                    "arm": "gbm",
-                    "backbone": "compact",
+                asdict(GBM)
+                | {
                     "random folds, mean": 0.66,
                     "institution left out": 0.6,
                     "low": 0.5,
@@ -116,10 +121,8 @@ def results():
             "agreement": {"patients": 100.0, "median": 0.4, "low": 0.3, "high": 0.5, "p": 0.01},
         },
         "clusterings": {
-            "features": [row("shape, FLAIR", "trees", 0.64)],
-            "against_networks": [
-                compared("shape, FLAIR, trees − gbm, compact", 0.1, -0.1, 0.3),
-            ],
+            "features": [row(facts.simple("shape, FLAIR", "trees"), 0.64)],
+            "against_networks": [compared(facts.simple("shape, FLAIR", "trees"), GBM, 0.1, -0.1, 0.3)],
             "rows": [cluster | {"auc": 0.7, "low": 0.6, "high": 0.8}, cluster | {"auc": 0.8, "low": 0.7, "high": 0.9}],
         },
     }
@@ -176,7 +179,7 @@ SURVIVAL = "Patients of cluster 2 have markedly shorter survival"
 def test_verdicts_follow_from_the_numbers(results):
     found = verdicts(results)
     assert found[SURVIVAL] == "supported" and found["That is more than chance"] == "not tested"
-    assert found[BETTER("compact")] == "undecided" and found[BETTER("frozen compact")] == "supported"
+    assert found[BETTER("compact")] == "undecided" and found[BETTER("compact, linear probe")] == "supported"
     assert found["The network responds at the margin (occlusion)"] == "supported"
     changed = copy.deepcopy(results)
     changed["roc"]["permutations"][0] |= {"p": 0.01, "smallest_p": 0.005}
@@ -203,7 +206,7 @@ def test_the_hazard_ratio_is_shown_crude_and_adjusted_with_its_test(results):
 
 
 def test_more_than_chance_says_how_many_permutations_there_were(results):
-    other = results["roc"]["permutations"][0] | {"arm": "image features", "backbone": "trees", "p": 0.5}
+    other = results["roc"]["permutations"][0] | asdict(TREES) | {"p": 0.5}
     results["roc"]["permutations"].append(other)  # of no concern to the claim
     found, answer = claim(results, "That is more than chance")
     assert answer == "not tested" and found.startswith("p 0.090 from 10 permutations") and "none of which" in found
@@ -231,15 +234,15 @@ def test_no_verdict_on_one_repeat_or_other_data(results):
 def test_errata_stand_before_and_after(results):
     assert "Errata" not in report.report(results, "", [])
     roc, old = results["roc"], copy.deepcopy(results["roc"])
-    efficientnet = "gbm, efficientnet_lite0 − scratch, efficientnet_lite0"
-    roc["comparisons"].append(compared(efficientnet, 0.061, -0.008, 0.125))
+    roc["comparisons"].append(compared(*EFFICIENTNET, 0.061, -0.008, 0.125))
     results["training"]["code"] = "0123456789abcdef"
     old["summary"][1]["low"] = 0.55
     old["comparisons"] = [
-        compared("gbm, compact − scratch, compact", 0.01, -0.08, 0.08),
-        compared(efficientnet, 0.061, -0.038, 0.155),
+        compared(GBM, SCRATCH, 0.01, -0.08, 0.08),
+        compared(*EFFICIENTNET, 0.061, -0.038, 0.155),
     ]
-    old |= {"beats_baseline": {"FLAIR": "no, the trees"}, "reproduced": False, "frozen": old["frozen"][:1]}
+    old |= {"beats_baseline": {"FLAIR": "no, the trees"}, "reproduced": False}
+    old |= {"probe": old["probes"][0], "probe_difference": old["probe_comparisons"][0]}
     heatmaps = {"verdicts": {"occlusion": "shown, but not more"}, "summaries": results["heatmaps"]["summaries"]}
     results["errata"] = {
         "commit": "cbf875991232",
@@ -264,6 +267,12 @@ def test_errata_stand_before_and_after(results):
         "(a small area alone: 0.700 (0.600–0.800)) | 0.660 (0.550–0.760) | 0.560 (0.400–0.700) |",
     ):
         assert words in text
+
+
+def test_without_probes_the_report_has_no_section_on_them(results):
+    assert "## Linear probes" in report.report(results, "", [])
+    results["roc"]["probes"] = results["roc"]["probe_comparisons"] = []
+    assert "robe" not in report.report(results, "", [])
 
 
 def test_claims_on_the_margin_show_what_was_learnt_beside_what_was_found(results):
@@ -292,17 +301,17 @@ def test_every_model_has_both_intervals(results):
 
 
 def test_the_report_holds_everything_once(results):
-    readme = "# X\n\n## Deviations\n\n1. Ours, [there](x/y.json), [web](https://a.b).\n\n### Sub\n\nmore\n\n"
-    readme += "## Limitations\n\n- Few.\n\n## Licence\n"
+    method = "# X\n\n## Deviations\n\n1. Ours, [there](../x/y.json), [web](https://a.b).\n\n### Sub\n\nmore\n\n"
+    method += "## Limitations\n\n- Few.\n\n## Licence\n"
     ablation = [{"input": "FLAIR", "variant": "from scratch", "auc": [0.6, 0.7], "patients": 99}]
-    text = report.report(results, readme, ablation)
+    text = report.report(results, method, ablation)
     for part in (
         "1. Ours, [there](../x/y.json), [web](https://a.b).",
         "### Sub",
         "- Few.",
         "| FLAIR | from scratch | 0.650 | 0.600, 0.700 |",
-        "| frozen compact, FLAIR, glioblastoma MRI | 2 | 0.700 |",
-        "| frozen compact, FLAIR, glioblastoma MRI − frozen compact, FLAIR, from scratch | 2 | 0.100 |",
+        "| compact, FLAIR, glioblastoma MRI, linear probe | 2 | 0.700 |",
+        "| compact, FLAIR, glioblastoma MRI, linear probe − compact, FLAIR, from scratch, linear probe | 2 | 0.100 |",
         "commit abc",
     ):
         assert text.count(part) == 1
@@ -312,5 +321,5 @@ def test_the_report_holds_everything_once(results):
     widths = [len(line.split(" | ")) for line in text.splitlines() if line.startswith("| ")]
     assert min(widths) >= 2
     results["cohort"]["synthetic"], results["training"]["precomputed"] = True, "def"
-    text = report.report(results, readme, ablation)
+    text = report.report(results, method, ablation)
     assert "Synthetic phantom" in text and "from scratch | 0.650" not in text and "precomputed, by commit def" in text

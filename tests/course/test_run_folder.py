@@ -11,7 +11,6 @@ import pytest
 from radiogen_utils.course import run_folder
 from radiogen_utils.course.run_folder import MissingStep, RunFolder, commit
 from radiogen_utils.course.settings import PROFILES, QUICK
-from radiogen_utils.data.cohort import open_cohort
 from radiogen_utils.data.download import Unreachable
 from radiogen_utils.patches import build_patches
 from radiogen_utils.support import CourseError, project_root
@@ -70,8 +69,8 @@ def test_scores_need_no_data(tmp_path, nothing_real, capsys):
 
 def test_scores_of_the_course_and_the_phantom_that_stands_in_never_mix(tmp_path, nothing_real):
     """In whatever order the notebooks are opened."""
+    RunFolder(tmp_path / "out", "standard").patches()
     run = RunFolder(tmp_path / "out", "standard")
-    run.patches()
     run.record("other", {"of": "the phantom"})
     run.scores()
     assert "other" not in run.results() and not run.synthetic and not (run.folder / "patches.npz").exists()
@@ -79,6 +78,17 @@ def test_scores_of_the_course_and_the_phantom_that_stands_in_never_mix(tmp_path,
     data = RunFolder(tmp_path / "out", "standard").patches()
     assert data.table.patient.str.startswith("PHANTOM").all() and run.synthetic
     assert "roc" not in run.results() and not (run.folder / "predictions.csv").exists()
+
+
+def test_one_notebook_never_sees_both(tmp_path, nothing_real):
+    run = RunFolder(tmp_path / "out", "standard")
+    run.patches()
+    with pytest.raises(MissingStep, match="run notebooks/04_"):
+        run.scores()
+    run = RunFolder(tmp_path / "other", "standard")
+    run.scores()
+    with pytest.raises(MissingStep, match="another cohort"):
+        run.open_cohort()
 
 
 def test_another_cohort_gets_no_scores_of_the_course(tmp_path, nothing_real, tiny_cohort):

@@ -1,11 +1,13 @@
 """Both studies side by side."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from radiogen_utils import article
+from radiogen_utils import article, facts
 from radiogen_utils.course import precomputed, studies
 
 
@@ -14,41 +16,27 @@ def both():
     return studies.load(precomputed.FOLDER)
 
 
-def rows(auc_rank=0, **facts):
-    """Scores of 30 patients, two repeats, 10 positives; a higher rank separates better."""
+def rows(model):
+    """Scores of 30 patients, two repeats, 10 positives."""
     rng = np.random.default_rng(1)
-    y = np.arange(30) < 10
-    table = [
-        {
-            "patient": f"P{i:02}",
-            "repeat": repeat,
-            "fold": 0,
-            "y_true": int(y[i]),
-            "score": y[i] * auc_rank + rng.normal(),
-        }
-        for repeat in range(2)
-        for i in range(30)
-    ]
-    return pd.DataFrame(table).assign(**facts)
+    patients = [f"P{i:02}" for i in range(30)]
+    columns = {"fold": 0, "patient": patients, "y_true": [1] * 10 + [0] * 20}
+    return pd.concat([facts.table(model, repeat=k, score=rng.normal(size=30), **columns) for k in range(2)])
 
 
 def test_only_trained_networks_and_simple_models_under_random_folds_are_the_first_study():
-    named = [
-        ("gbm", "compact"),
-        ("frozen gbm", "compact"),
-        ("gbm, institution left out", "compact"),
-        ("shape", "trees"),
-    ]
-    old = pd.concat([rows(arm=arm, backbone=backbone) for arm, backbone in named])
-    facts = [
-        {"arm": "gbm", "backbone": "compact", "sequences": "FLAIR", "readout": "full", "split": "folds"},
-        {"arm": "gbm", "backbone": "compact", "sequences": "FLAIR", "readout": "probe", "split": "folds"},
-        {"arm": "gbm", "backbone": "compact", "sequences": "FLAIR", "readout": "full", "split": "institution"},
-        {"arm": "shape", "backbone": "trees", "sequences": np.nan, "readout": np.nan, "split": "folds"},
-    ]
-    new = pd.concat([rows(**row) for row in facts])
-    for table in (old, new):
-        assert [arm.label for arm in studies.first_study(table)] == ["FLAIR, glioblastoma MRI, compact", "shape, trees"]
+    primary = facts.FIRST_STUDY
+    others = [replace(primary, readout="probe"), replace(primary, split="institution")]
+    table = pd.concat([rows(model) for model in (primary, *others, facts.simple("shape", "trees"))])
+    assert [arm.model for arm in studies.first_study(table)] == [primary, facts.simple("shape", "trees")]
+
+
+def test_only_the_primary_readout_is_the_second_study():
+    primary = facts.SECOND_STUDY
+    others = [replace(primary, pooling="tumour"), replace(primary, readout="lp-ft"), replace(primary, pixels=224)]
+    others.append(replace(primary, pretraining="composition"))
+    table = pd.concat([rows(model) for model in (primary, *others, replace(primary, sequences="all"))])
+    assert [arm.model for arm in studies.second_study(table)] == [primary, replace(primary, sequences="all")]
 
 
 def test_the_sentence_says_what_each_study_found(both):
@@ -75,7 +63,7 @@ def test_the_explorer_has_whole_scores_of_the_same_patients(both):
     assert len(data["y"]) == len(data["patients"]) == 110 and sum(data["y"]) == 24
     for arm, shown in zip(first + second, data["arms"], strict=True):
         assert roc_auc_score(data["y"], shown["scores"]) == roc_auc_score(arm.y_true, arm.scores[0])
-    others = studies.first_study(rows(arm="shape", backbone="trees"))
+    others = studies.first_study(rows(facts.simple("shape", "trees")))
     assert len(studies.explorer(first[:1] + others)["arms"]) == 1
 
 

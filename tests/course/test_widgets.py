@@ -1,10 +1,14 @@
 """Widgets draw a picture in batch, and draw anew when a control moves."""
 
+from dataclasses import replace
+
 import matplotlib.pyplot as plt
+import numpy as np
 import pytest
 from ipywidgets import IntSlider, VBox
 
-from radiogen_utils.course import widgets
+from radiogen_utils import own_tumour
+from radiogen_utils.course import precomputed, widgets
 from radiogen_utils.data.cohort import open_cohort
 
 
@@ -42,6 +46,39 @@ def test_the_browser_begins_at_the_largest_tumour(tiny_cohort):
     patient = cohort.patients.index[1]
     figure = widgets.slice_browser(cohort, patient)
     assert figure.axes[0].get_title() == f"{patient}, slice 10, FLAIR"
+
+
+@pytest.fixture(scope="module")
+def tumour():
+    scores = np.random.default_rng(0).normal(size=110)
+    reference = own_tumour.Reference.of((scores > 1).astype(int), [scores + np.arange(110) % 3], n_resamples=20)
+    return own_tumour.phantom(2), own_tumour.load_networks(precomputed.flair_networks()[:2]), reference
+
+
+def test_in_batch_the_own_tumour_is_a_picture_with_its_score(tumour):
+    own, networks, _ = tumour
+    figure = widgets.own_tumour(*tumour, grown=3)
+    score = own_tumour.assess(own_tumour.moved(own, grown=3), networks).score
+    titles = [axes.get_title() for axes in figure.axes]
+    assert any(f"score {score:+.2f}" in title for title in titles) and plt.get_fignums() == []
+
+
+def test_moving_mask_or_square_of_the_own_tumour_scores_anew(tumour, monkeypatch):
+    monkeypatch.setattr(widgets, "is_interactive", lambda: True)
+    picture, *controls = widgets.own_tumour(*tumour).children
+    seen = {bytes(picture.value)}
+    for control in controls:
+        control.value = -10
+        seen.add(bytes(picture.value))
+    assert len(seen) == 1 + len(controls) == 6
+    assert plt.get_fignums() == []
+
+
+def test_where_nothing_is_left_of_the_mask_the_picture_says_so(tumour):
+    own, *rest = tumour
+    small = replace(own, masks=own.masks & (np.cumsum(own.masks, 2) < 9))  # at most eight pixels wide
+    figure = widgets.own_tumour(small, *rest, grown=-10)
+    assert "nothing is left of the mask" in str(figure.axes[0].texts[0].get_text())
 
 
 def test_who_executes_in_batch_is_noticed(monkeypatch):

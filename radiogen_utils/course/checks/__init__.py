@@ -48,11 +48,11 @@ def exercise(judge: Callable[..., str]) -> Callable[..., Check]:
     """
 
     @functools.wraps(judge)
-    def check(*answers: object) -> Check:
+    def check(*answers: object, **given: object) -> Check:
         if any(answer is ... for answer in answers):
             return Check(False, NOT_YET)
         try:
-            return Check(True, judge(*answers))
+            return Check(True, judge(*answers, **given))
         except Wrong as wrong:
             return Check(False, str(wrong))
         except Exception as error:  # the reader's code may raise anything
