@@ -22,12 +22,13 @@ unexport PYTHONPATH PYTHONHOME PYTHONSTARTUP
 OPTIONS = $(strip $(if $(DATA),--data "$$DATA") $(if $(PRETRAINING),--pretraining "$$PRETRAINING") \
 	$(if $(PROFILE),--profile "$$PROFILE") $(if $(OUT),--out "$$OUT") $(if $(filter $(YES),$(TRAIN)),--train))
 
-.PHONY: help environment figures test test-all lint lab notebooks report bench clean
+.PHONY: help environment figures test test-all lint lab notebooks report site bench clean
 
 help:
 	@echo 'make figures    data, all notebooks, the three figures: some minutes'
 	@echo 'make lab        JupyterLab with the notebooks'
 	@echo 'make report     the executed notebooks of the last run as web pages: seconds'
+	@echo 'make site       the website of the course, from the last run: a minute'
 	@echo 'make test       the quick tests: some minutes'
 	@echo 'make test-all   all tests: about a quarter of an hour'
 	@echo 'make lint       style, annotations and spelling: seconds (make test begins with it)'
@@ -77,6 +78,11 @@ report:
 	@out="$${OUT:-$$(ls -td runs/$${PROFILE:-*}/ 2> /dev/null | head -n 1)}" && \
 	{ ls "$$out"/notebooks/*.ipynb > /dev/null 2>&1 || { echo "There is no run to report on: run 'make figures' first." >&2; exit 1; }; } && \
 	"$$PYTHON" install.py && cd "$$out"/notebooks && "$(CURDIR)/$(PY)" -m nbconvert --to html --output-dir ../html *.ipynb
+
+# Of the run in OUT or of PROFILE; if neither is given, of the latest; without any, of the precomputed results.
+site:
+	@"$$PYTHON" install.py site
+	@out="$${OUT:-$${PROFILE:+runs/$$PROFILE}}" && $(PY) -m radiogen_utils.course.site $${out:+--run "$$out"}
 
 # Compares with one more package, MONAI.
 bench:

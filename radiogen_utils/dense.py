@@ -29,7 +29,7 @@ CODE = fingerprint(training.CODE, *(Path(file).read_bytes() for file in (__file_
 
 
 def tissue_shares(tissues: torch.Tensor, cells: tuple[int, int]) -> torch.Tensor:
-    """(N, h, w) labels -> (N, 3, *cells): the share of each cell's area that each of `TISSUES` covers."""
+    """`(N, h, w)` labels -> `(N, 3, *cells)`: the share of each cell's area that each of `TISSUES` covers."""
     one_hot = torch.stack([tissues == label for label in range(1, len(TISSUES) + 1)], 1)
     return functional.adaptive_avg_pool2d(one_hot.float(), cells)
 

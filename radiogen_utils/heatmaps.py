@@ -172,7 +172,7 @@ def local_irregularity(mask: np.ndarray, radius: int) -> tuple[np.ndarray, np.nd
 
     Returns:
         contour (H, W) bool: the tumour's outermost pixels whose disc lies within the patch; irregularity (H, W)
-        float in [0, 1/2]: |share of the disc covered − 1/2|, to be read on the contour.
+        float in [0, 1/2]: `|share of the disc covered − 1/2|`, to be read on the contour.
     """
     y, x = np.mgrid[-radius : radius + 1, -radius : radius + 1]
     disc = (x**2 + y**2 <= radius**2).astype(float)

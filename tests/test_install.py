@@ -346,5 +346,11 @@ def test_report_needs_a_run(make):
     assert make("report", "OUT=runs/odd $1").returncode == 0 and make("report", "PROFILE=paper").returncode
 
 
+def test_the_site_is_of_the_run_that_is_named_or_of_the_last(make):
+    assert make("site").stdout.split()[1:] == ["-m", "radiogen_utils.course.site"]
+    assert make("site", "OUT=runs/odd $1").stdout.splitlines()[-2:] == ["--run", "runs/odd $1"]
+    assert make("site", "PROFILE=paper").stdout.splitlines()[-2:] == ["--run", "runs/paper"]
+
+
 def test_uv_is_pinned():
     assert re.search(r"^uv==[\d.]+$", (project_root() / "constraints.txt").read_text(), re.M)
