@@ -72,7 +72,7 @@ def pooled_features(network: nn.Module, images: np.ndarray, masks: np.ndarray, p
     network.eval()
     found = []
     with torch.inference_mode(), training.autocast(True):
-        masks = torch.as_tensor(masks).split(BATCH)
+        masks = torch.tensor(masks).split(BATCH)  # a copy: workers share arrays that cannot be written to
         for batch, mask in zip(_batches(images, pixels, training.device()), masks, strict=True):
             maps = network.features(batch).float()
             coverage = functional.adaptive_avg_pool2d(mask[:, None].to(maps), maps.shape[2:])
