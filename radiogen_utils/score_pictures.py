@@ -99,7 +99,7 @@ def readouts(table: pd.DataFrame) -> plt.Figure:
         for number, arm in enumerate(facts.NAMES):
             own = facts.select(table, sequences=name, arm=arm).set_index("readout").reindex(steps).dropna(subset="auc")
             x = np.array([list(steps).index(readout) for readout in own.index]) + 0.09 * (number - 1)
-            error = [own.auc - own.low, own.high - own.auc]
+            error = np.array([own.auc - own.low, own.high - own.auc])
             axes.errorbar(x, own.auc, yerr=error, fmt="o-", color=COLOURS[arm], lw=2, elinewidth=0.8, ms=5)
             ends += [(own.auc.iloc[-1], arm)] if len(own) else []
         y = -np.inf

@@ -47,15 +47,17 @@ def test_outliers_are_clipped_to_the_edge_marked_and_counted(scores):
     assert [text.get_text() for text in axes.get_yticklabels()] == ["b", "a"]
 
 
+@pytest.mark.filterwarnings("error")
 def test_a_panel_a_sequence_and_a_line_an_initialisation():
     names = itertools.product(("FLAIR", "post-contrast"), ("scratch", "gbm"), ("probe", "full"))
     table = pd.DataFrame(names, columns=["sequences", "arm", "readout"])
     table = table.assign(auc=np.linspace(0.6, 0.8, 8), low=0.5, high=0.9)
-    figure = pictures.readouts(table)
+    alone = table[:1].assign(arm="natural", sequences="post-contrast")  # a point needs no line
+    figure = pictures.readouts(pd.concat([table, alone]))
     assert [axes.get_title() for axes in figure.axes] == ["FLAIR", "post-contrast"]
     curves = [c.lines[0].get_ydata() for c in figure.axes[0].containers]
     assert [list(curve) for curve in curves if len(curve)] == [list(table.auc[:2]), list(table.auc[2:4])]
-    assert "natural" not in words(figure)
+    assert "natural" not in "".join(text.get_text() for text in figure.axes[0].texts) and "natural" in words(figure)
 
 
 def test_leaks_show_true_labels_filled_and_the_mean_of_permuted_ones_hollow():
