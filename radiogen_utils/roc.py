@@ -280,13 +280,15 @@ def readout_rows(summary: pd.DataFrame) -> list[Row | str]:
     starts = [("gbm", "dense"), ("gbm", "composition"), ("scratch", ""), ("natural", "")]
     for sequences in dict.fromkeys(summary.sequences):
         for readout, word in facts.READOUTS.items():
-            rows.append(f"{facts.INPUTS.get(sequences, sequences)}: {word or 'full fine-tuning'}")
+            lines = []
             for arm, pretraining in starts:
                 own = {"arm": arm, "pretraining": pretraining, "sequences": sequences, "readout": readout}
                 for found in facts.select(summary, **own).itertuples():
                     label = NAMES[arm] + (f", {pretraining}" if pretraining else "")
                     face = "white" if pretraining == "composition" else None
-                    rows.append(Row(label, found.auc, found.low, found.high, COLOURS[arm], "o", face))
+                    lines.append(Row(label, found.auc, found.low, found.high, COLOURS[arm], "o", face))
+            if lines:
+                rows += [f"{facts.INPUTS.get(sequences, sequences)}: {word or 'full fine-tuning'}", *lines]
     return rows
 
 
