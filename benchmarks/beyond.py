@@ -4,7 +4,7 @@
 
 Writes figures/beyond.csv (out-of-fold scores) and figures/beyond.json (what cannot be computed from them). Features,
 repeats and permutations that are there already are kept, in runs/beyond and, shared with second_study.py, in
-runs/second_study. On one idle core: networks' features 3 minutes, scores 2, a permutation 6 seconds.
+runs/second_study. On one idle core: networks' features 3 minutes, scores 2, a permutation 4 seconds.
 """
 
 import argparse

@@ -13,7 +13,6 @@ import numpy as np
 import pandas as pd
 import torch
 from scipy import stats
-from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch.nn import functional
@@ -22,6 +21,7 @@ from . import transfer
 from .baselines import Baseline
 from .cross_validation import Arm, CrossValidation, carry_out, initial_weights
 from .data.cohort import SEQUENCES, open_cohort
+from .discriminant import ShrunkenDiscriminant
 from .evaluation import delong_ci, delong_difference
 from .folds import assign_folds
 from .models import Initialisation
@@ -188,9 +188,8 @@ def run_specification(specification: dict, features: np.ndarray, labels: pd.Seri
         out = split == fold
         if specification["readout"] == "logistic":
             model = Baseline("", "logistic", None).create(seed)
-        else:  # Ledoit and Wolf's shrinkage; both classes weigh the same
-            discriminant = LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto", priors=[0.5, 0.5])
-            model = make_pipeline(StandardScaler(), discriminant)
+        else:
+            model = make_pipeline(StandardScaler(), ShrunkenDiscriminant())
         scores[out] = model.fit(values[~out], labels[~out]).decision_function(values[out])
     return scores
 
