@@ -1,4 +1,4 @@
-"""Plots of notebooks 7 and 8: what chance finds, sites, calibration, size, and forest plots. Labels stand at the data."""
+"""Plots of notebooks 7 and 8: what chance finds, sites, calibration, size, and forest plots."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -208,7 +208,7 @@ def calibration(y_true: np.ndarray, probability: np.ndarray, bins: pd.DataFrame,
 
 
 def inputs(simple: Sequence[Row], networks: Sequence[tuple[str, pd.DataFrame]], mark: float, word: str) -> plt.Figure:
-    """Simple models with their intervals; below, for each input, all networks as dots and the highest with its interval.
+    """Simple models with their intervals; below, for each input, all networks as dots, the best with its interval.
 
     Args:
         simple: lines on top.
