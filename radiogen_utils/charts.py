@@ -8,10 +8,13 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 
+from .facts import NAMES, READOUTS, Model
 from .figures import COLOURS
 from .pictures import FOCUS, OTHERS
 from .verdicts import SIGNIFICANCE
 
+WIDTH = 3.6
+"""Of the axes of a forest plot, in inches; its texts stand beside them."""
 BEFORE, AFTER = "0.55", FOCUS
 """Colours of a value before and after something was taken out."""
 
@@ -37,7 +40,7 @@ def forest(rows: Sequence[Row | str], xlabel: str, null: float) -> plt.Figure:
         null: where there is nothing to find.
     """
     places = np.cumsum([1.5 if isinstance(row, str) else 1 for row in rows])
-    figure, axes = plt.subplots(figsize=(6, 0.18 * places[-1] + 0.8), layout="constrained")
+    figure, axes = plt.subplots(figsize=(WIDTH, 0.18 * places[-1] + 0.8))
     axes.axvline(null, color="0.75", lw=1, zorder=0)
     for y, row in zip(places, rows, strict=True):
         if isinstance(row, str):
@@ -51,6 +54,12 @@ def forest(rows: Sequence[Row | str], xlabel: str, null: float) -> plt.Figure:
     axes.set(xlabel=xlabel, yticks=[], ylim=(places[-1] + 0.7, places[0] - 0.7))
     sns.despine(figure, left=True)
     return figure
+
+
+def short(model: Model) -> str:
+    """A network by its initial weights and readout, where the rest goes without saying."""
+    name = NAMES[model.arm] + (", dense" if model.pretraining == "dense" else "")
+    return ", ".join(filter(None, (name, READOUTS[model.readout] or "full fine-tuning")))
 
 
 def _numbers(value: float, low: float, high: float, sign: str = "") -> str:
@@ -145,9 +154,8 @@ def before_after(rows: Sequence[tuple | str], words: tuple[str, str], null: floa
         null: where there is nothing to find.
     """
     places = np.cumsum([1.5 if isinstance(row, str) else 1 for row in rows])
-    figure, axes = plt.subplots(figsize=(6, 0.19 * places[-1] + 1), layout="constrained")
+    figure, axes = plt.subplots(figsize=(WIDTH, 0.18 * places[-1] + 0.9))
     axes.axvline(null, color="0.75", lw=1, zorder=0)
-    first = True
     for y, row in zip(places, rows, strict=True):
         if isinstance(row, str):
             style = {"transform": axes.get_yaxis_transform(), "ha": "right", "va": "center", "fontsize": 8}
@@ -158,14 +166,9 @@ def before_after(rows: Sequence[tuple | str], words: tuple[str, str], null: floa
         axes.plot([before], [y], "o", ms=5, mec=BEFORE, mfc="white", mew=1.5)
         axes.plot([after], [y], "o", ms=5, color=AFTER)
         _beside(axes, y, label, f"{before:.3f} → {after:.3f} ({low:.3f} to {high:.3f})")
-        if first:
-            style = {"textcoords": "offset points", "fontsize": 8, "ha": "center", "va": "bottom"}
-            ends = ("left", "right") if after < before else ("right", "left")
-            for value, word, colour, align in ((after, words[1], AFTER, ends[1]), (before, words[0], "0.4", ends[0])):
-                style |= {"ha": align}
-                axes.annotate(word, (value, y), (0, 7), color=colour, **style)
-            first = False
-    axes.set(xlabel="AUC", yticks=[], ylim=(places[-1] + 0.7, places[0] - 1.8))
+    for x, sign, word, colour, align in ((0, "○", words[0], "0.4", "left"), (1, "●", words[1], AFTER, "right")):
+        axes.text(x, 1, f"{sign} {word}", transform=axes.transAxes, color=colour, ha=align, va="bottom", fontsize=8)
+    axes.set(xlabel="AUC, with 95 % interval", yticks=[], ylim=(places[-1] + 0.7, places[0] - 0.9))
     sns.despine(figure, left=True)
     return figure
 
@@ -188,6 +191,7 @@ def calibration(y_true: np.ndarray, probability: np.ndarray, bins: pd.DataFrame,
         textcoords="offset points",
         rotation=45,
         rotation_mode="anchor",
+        transform_rotates_text=True,
         color="0.5",
         fontsize=8,
     )
@@ -207,36 +211,35 @@ def calibration(y_true: np.ndarray, probability: np.ndarray, bins: pd.DataFrame,
     return figure
 
 
-def inputs(simple: Sequence[Row], networks: Sequence[tuple[str, pd.DataFrame]], mark: float, word: str) -> plt.Figure:
+def inputs(simple: Sequence[Row], networks: Sequence[tuple[str, pd.DataFrame]], mark: float) -> plt.Figure:
     """Simple models with their intervals; below, for each input, all networks as dots, the best with its interval.
 
     Args:
         simple: lines on top.
         networks: (input, table with auc, low, high), a line each.
         mark: AUC through which a line is drawn.
-        word: what is written at it.
     """
-    count = len(simple) + len(networks) + 2
-    figure, axes = plt.subplots(figsize=(6, 0.3 * count + 0.9), layout="constrained")
+    below = len(simple) + 1.5
+    figure, axes = plt.subplots(figsize=(WIDTH, 0.27 * (below + len(networks) + 1) + 0.8))
     axes.axvline(0.5, color="0.75", lw=1, zorder=0)
     axes.axvline(mark, color=FOCUS, lw=1, ls="--", zorder=0)
     style = {"transform": axes.get_yaxis_transform(), "ha": "right", "va": "center", "fontsize": 8, "weight": "bold"}
     axes.text(-0.02, 0, "trees on simple numbers", **style)
-    axes.annotate(word, (mark, 0), (4, 0), textcoords="offset points", color=FOCUS, va="center", fontsize=8)
     for y, row in enumerate(simple, start=1):
-        axes.errorbar(
-            row.value, y, xerr=[[row.value - row.low], [row.high - row.value]], fmt="D", ms=5, color=row.colour
-        )
+        error = [[row.value - row.low], [row.high - row.value]]
+        axes.errorbar(row.value, y, xerr=error, fmt="D", ms=5, color=row.colour)
         _beside(axes, y, row.label, _numbers(row.value, row.low, row.high), row.colour)
-    below = len(simple) + 1
     if networks:
-        axes.text(-0.02, below, "networks: each dot one kind, the best with its interval", **(style | {"ha": "left"}))
-    for y, (name, table) in enumerate(networks, start=below + 1):
+        axes.text(-0.02, below, "networks", **style)
+        style |= {"ha": "left", "weight": "normal", "color": COLOURS["scratch"]}
+        axes.text(0.02, below, "a dot each; the best with its interval", **style)
+    for y, (name, table) in enumerate(networks, start=1):
         best = table.loc[table.auc.idxmax()]
-        axes.errorbar(best.auc, y, xerr=[[best.auc - best.low], [best.high - best.auc]], fmt="o", ms=6, color="0.2")
-        axes.plot(table.auc, [y] * len(table), "o", ms=5, color=COLOURS["scratch"], mec="none", alpha=0.5)
-        _beside(axes, y, f"{name}, {len(table)} kinds", _numbers(best.auc, best.low, best.high))
-    axes.set(xlabel="AUC, mean over the repeats, with 95 % interval", yticks=[], ylim=(count - 0.4, -0.7))
+        error = [[best.auc - best.low], [best.high - best.auc]]
+        axes.errorbar(best.auc, below + y, xerr=error, fmt="o", ms=6, color="0.2")
+        axes.plot(table.auc, [below + y] * len(table), "o", ms=5, color=COLOURS["scratch"], mec="none", alpha=0.5)
+        _beside(axes, below + y, f"{name}, {len(table)} kinds", "best " + _numbers(best.auc, best.low, best.high))
+    axes.set(xlabel="AUC with 95 % interval", yticks=[], ylim=(below + len(networks) + 0.6, -0.6))
     sns.despine(figure, left=True)
     return figure
 
