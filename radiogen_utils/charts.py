@@ -51,9 +51,16 @@ def forest(rows: Sequence[Row | str], xlabel: str, null: float) -> plt.Figure:
         style = {"color": row.colour, "mfc": row.face or row.colour, "ms": 4.5, "lw": 1.4}
         axes.errorbar(row.value, y, xerr=error, fmt=row.marker, **style)
         _beside(axes, y, row.label, _numbers(row.value, row.low, row.high, "+" if null == 0 else ""), row.colour)
-    axes.set(xlabel=xlabel, yticks=[], ylim=(places[-1] + 0.7, places[0] - 0.7))
-    sns.despine(figure, left=True)
+    _rows_only(axes, xlabel, (places[-1] + 0.7, places[0] - 0.7))
     return figure
+
+
+def _rows_only(axes: plt.Axes, xlabel: str, ylim: tuple[float, float]) -> None:
+    """No vertical axis, and the horizontal one in the size of the rows' texts."""
+    axes.set(yticks=[], ylim=ylim)
+    axes.set_xlabel(xlabel, fontsize=8)
+    axes.tick_params(labelsize=8)
+    sns.despine(axes.figure, left=True)
 
 
 def short(model: Model) -> str:
@@ -121,7 +128,7 @@ def sites(y_true: np.ndarray, score: np.ndarray, site: np.ndarray, table: pd.Dat
     low, high = np.percentile(score, [2, 98])
     low, high = low - 0.05 * (high - low), high + 0.05 * (high - low)
     names = [name for name in table.index if name in set(site)]
-    figure, axes = plt.subplots(figsize=(6, 0.62 * len(names) + 0.9), layout="constrained")
+    figure, axes = plt.subplots(figsize=(1.2 * WIDTH, 0.55 * len(names) + 0.8))
     rng = np.random.default_rng(0)
     for y, name in enumerate(names):
         for label, colour, shift in ((0, OTHERS, 0.13), (1, FOCUS, -0.13)):
@@ -139,9 +146,8 @@ def sites(y_true: np.ndarray, score: np.ndarray, site: np.ndarray, table: pd.Dat
     # The named colours stand in the first row, above its dots.
     axes.text(0.99, 1.01, "cluster's patients", color=FOCUS, transform=axes.transAxes, ha="right", fontsize=8)
     axes.text(0.01, 1.01, "all others", color=OTHERS, transform=axes.transAxes, fontsize=8)
-    axes.set(xlabel="score (log-odds); triangles lie beyond the axis", yticks=[], xlim=(low, high))
-    axes.set_ylim(len(names) - 0.5, -0.5)
-    sns.despine(figure, left=True)
+    axes.set_xlim(low, high)
+    _rows_only(axes, "score (log-odds); triangles lie beyond the axis", (len(names) - 0.5, -0.5))
     return figure
 
 
@@ -168,8 +174,7 @@ def before_after(rows: Sequence[tuple | str], words: tuple[str, str], null: floa
         _beside(axes, y, label, f"{before:.3f} → {after:.3f} ({low:.3f} to {high:.3f})")
     for x, sign, word, colour, align in ((0, "○", words[0], "0.4", "left"), (1, "●", words[1], AFTER, "right")):
         axes.text(x, 1, f"{sign} {word}", transform=axes.transAxes, color=colour, ha=align, va="bottom", fontsize=8)
-    axes.set(xlabel="AUC, with 95 % interval", yticks=[], ylim=(places[-1] + 0.7, places[0] - 0.9))
-    sns.despine(figure, left=True)
+    _rows_only(axes, "AUC, with 95 % interval", (places[-1] + 0.7, places[0] - 0.9))
     return figure
 
 
@@ -232,6 +237,7 @@ def inputs(simple: Sequence[Row], networks: Sequence[tuple[str, pd.DataFrame]], 
     if networks:
         axes.text(-0.02, below, "networks", **style)
         style |= {"ha": "left", "weight": "normal", "color": COLOURS["scratch"]}
+        style["bbox"] = {"fc": "white", "ec": "none", "pad": 1}  # over the line
         axes.text(0.02, below, "a dot each; the best with its interval", **style)
     for y, (name, table) in enumerate(networks, start=1):
         best = table.loc[table.auc.idxmax()]
@@ -239,8 +245,7 @@ def inputs(simple: Sequence[Row], networks: Sequence[tuple[str, pd.DataFrame]], 
         axes.errorbar(best.auc, below + y, xerr=error, fmt="o", ms=6, color="0.2")
         axes.plot(table.auc, [below + y] * len(table), "o", ms=5, color=COLOURS["scratch"], mec="none", alpha=0.5)
         _beside(axes, below + y, f"{name}, {len(table)} kinds", "best " + _numbers(best.auc, best.low, best.high))
-    axes.set(xlabel="AUC with 95 % interval", yticks=[], ylim=(below + len(networks) + 0.6, -0.6))
-    sns.despine(figure, left=True)
+    _rows_only(axes, "AUC, with 95 % interval", (below + len(networks) + 0.6, -0.6))
     return figure
 
 
@@ -260,5 +265,5 @@ def clusterings(table: pd.DataFrame, names: dict[str, str]) -> plt.Figure:
             label = f"{row.cluster} ({row.positives} of {row.patients})"
             rows.append(Row(label, row.auc, row.low, row.high, colour, face=None if found else "white"))
     return forest(
-        rows, "AUC with 95 % interval, cluster against the rest; filled: p < 0.05 after Holm's correction", 0.5
+        rows, "AUC with 95 % interval, cluster against the rest\nfilled: p < 0.05 after Holm's correction", 0.5
     )

@@ -16,8 +16,6 @@ NOT_CONVERTED = {
     "04_transfer_learning",
     "05_roc",
     "06_heatmaps",
-    "07_clusterings",
-    "08_second_study",
 }
 """Notebooks that do not have the form yet; to be emptied."""
 
