@@ -169,34 +169,6 @@ def auc_intervals(names: Iterable[str], table: pd.DataFrame) -> plt.Figure:
     return figure
 
 
-def clusterings(table: pd.DataFrame) -> plt.Figure:
-    """AUC of every cluster against the rest, by clustering; filled where it stays below 0.05 after Holm's correction.
-
-    Args:
-        table: of `baselines.clusterings`.
-    """
-    figure, axes = plt.subplots(figsize=(7.5, 0.27 * len(table) + 1.4))
-    names = list(dict.fromkeys(table.clustering))
-    colours = dict(zip(names, sns.color_palette("colorblind", len(names)), strict=True))
-    for position, row in enumerate(table[::-1].itertuples()):
-        colour = colours[row.clustering]
-        fill = colour if row.holm < 0.05 else "white"
-        error = [[row.auc - row.low], [row.high - row.auc]]
-        axes.errorbar(row.auc, position, xerr=error, fmt="o", color=colour, mfc=fill, capsize=2)
-        axes.text(1.02, position, f"{row.positives} of {row.patients}", va="center", fontsize=7)
-    labels = [f"{row.clustering.removesuffix('Cluster')} {row.cluster}" for row in table[::-1].itertuples()]
-    axes.set_yticks(range(len(table)), labels, fontsize=8)
-    axes.text(1.02, len(table), "patients", va="center", fontsize=7)
-    axes.axvline(0.5, color="0.7", lw=1, ls="--")
-    axes.set(
-        xlabel="AUC with 95 % interval, cluster against the rest\nfilled: p < 0.05 after Holm's correction",
-        xlim=(min(0.2, table.low.min() - 0.02), 1),
-    )
-    sns.despine(figure)
-    figure.tight_layout()
-    return figure
-
-
 def patch_with_rulers(patch: np.ndarray, title: str) -> plt.Figure:
     """A patch (80, 80) uint8, large, with its rows and columns numbered."""
     figure, axes = plt.subplots(figsize=(4.2, 4.2), layout="constrained")

@@ -5,7 +5,6 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.colors import to_rgba
 
 from radiogen_utils import figures
 
@@ -39,16 +38,6 @@ def clusters():
     columns = ["clustering", "cluster", "patients", "positives", "auc", "low", "high", "p", "holm"]
     rows = [("ACluster", 1, 90, 20, 0.8, 0.7, 0.85, 0.001, 0.003), ("ACluster", 2, 90, 30, 0.6, 0.5, 0.75, 0.03, 0.06)]
     return pd.DataFrame([*rows, ("BCluster", 1, 80, 25, 0.5, 0.35, 0.6, 0.5, 0.5)], columns=columns)
-
-
-def test_clusters_are_filled_where_they_hold_after_the_correction(clusters):
-    (axes,) = figures.clusterings(clusters).axes
-    np.testing.assert_allclose(bars(axes)[::-1], clusters[["auc", "low", "high"]])
-    assert [label.get_text() for label in axes.get_yticklabels()][::-1] == ["A 1", "A 2", "B 1"]
-    markers = sorted((container[0] for container in axes.containers), key=lambda line: -line.get_ydata()[0])
-    white = [to_rgba(marker.get_markerfacecolor()) == (1, 1, 1, 1) for marker in markers]
-    assert white == [False, True, True]
-    assert [text.get_text() for text in axes.texts][2::-1] == ["20 of 90", "30 of 90", "25 of 80"]
 
 
 def test_areas_stand_beside_their_names(clusters):

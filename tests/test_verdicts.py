@@ -114,7 +114,9 @@ def test_the_reason_names_the_side():
         (0.9, 0.005, UNDECIDED),
         (0.05, 0.05, NOT_TESTED),  # 19 permutations
         (0.9, 0.1, NOT_TESTED),
-        (0.0477, 0.0477, SUPPORTED),  # 20 permutations
+        (0.0477, 0.0477, NOT_TESTED),  # 20 permutations, fewer than the protocol asks for
+        (1 / 199, 1 / 199, NOT_TESTED),
+        (1 / 200, 1 / 200, SUPPORTED),  # 199 permutations
     ],
 )
 def test_more_than_chance_only_where_so_many_permutations_could_show_it(p, smallest, word):
@@ -125,6 +127,11 @@ def test_19_permutations_cannot_show_anything_and_199_can():
     few, many = (evaluation.smallest_p(np.zeros(n)) for n in (19, 199))
     assert verdicts.more_than_chance(few, few).word == NOT_TESTED
     assert verdicts.more_than_chance(many, many).word == SUPPORTED
+
+
+def test_beyond_size_is_judged_by_what_is_left_without_the_area():
+    words = [verdicts.beyond_size(*interval).word for interval in ((0.51, 0.7), (0.4, 0.6), (0.3, 0.49))]
+    assert words == [SUPPORTED, UNDECIDED, CONTRADICTED]
 
 
 ABOVE, BELOW, AROUND = (0.1, 0.3), (-0.3, -0.1), (-0.1, 0.1)

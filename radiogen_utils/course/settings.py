@@ -91,11 +91,11 @@ PROFILES = {
 QUICK = "smoke"
 """The profile for the phantom where it stands in for a real cohort that could not be had."""
 
-_READ = {"01": 25, "02": 25, "03": 45, "04": 45, "05": 45, "06": 75, "07": 45, "08": 120, "09": 15, "10": 15, "11": 30}
+_READ = {"01": 25, "02": 25, "03": 45, "04": 45, "05": 45, "06": 75, "07": 30, "08": 40, "09": 15, "10": 15, "11": 30}
 SECONDS = {
     "read": _READ,
-    "smoke": _READ | {"03": 35, "04": 140, "06": 35, "08": 45},
+    "smoke": _READ | {"03": 35, "04": 140, "06": 35, "08": 60},
     "standard": _READ | {"03": 600, "04": 2430},
-    "paper": _READ | {"03": 600, "04": 10000, "08": 300},
+    "paper": _READ | {"03": 600, "04": 10000, "08": 320},
 }
 """What each notebook takes on two cores, roughly: by profile, or "read" where precomputed scores are read."""

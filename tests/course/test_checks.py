@@ -11,7 +11,7 @@ from sklearn.preprocessing import StandardScaler
 
 from radiogen_utils import evaluation, own_tumour, patches, training
 from radiogen_utils.course import precomputed
-from radiogen_utils.course.checks import NOT_YET, cohort, roc, transfer
+from radiogen_utils.course.checks import NOT_YET, cohort, mri, reality, roc, transfer
 from radiogen_utils.course.checks import own_tumour as own_check
 from radiogen_utils.course.checks import patches as check
 
@@ -293,3 +293,77 @@ def test_a_difference_is_judged():
     assert found and "though the two intervals overlap" in found.message
     assert "same draw of patients" in roc.paired(unpaired).message
     assert "sign is turned" in roc.paired(lambda y, a, b: evaluation.auc_difference(y, b, a)[1:]).message
+
+
+def permutation_p(y_true, score, n, better=np.greater_equal, one=1):
+    rng, observed = np.random.default_rng(1), roc_auc_score(y_true, score)
+    aucs = np.array([roc_auc_score(rng.permutation(y_true), score) for _ in range(n)])
+    return (one + better(aucs, observed).sum()) / (one + n)
+
+
+def test_a_permutation_test_written_by_hand_is_judged():
+    def shuffles_the_labels_themselves(y_true, score, n):
+        np.random.default_rng(0).shuffle(y_true)
+        return 0.01
+
+    def without_the_true_one(y_true, score, n):
+        return permutation_p(y_true, score, n, one=0)
+
+    def two_sided(y_true, score, n):
+        p = permutation_p(y_true, score, n)
+        return p if n < 100 else 2 * p
+
+    def of_those_below(y_true, score, n):
+        p = permutation_p(y_true, score, n)
+        return p if n < 100 else 1 - p
+
+    assert reality.permutation_test(permutation_p)
+    assert "returns a shuffled copy" in reality.permutation_test(shuffles_the_labels_themselves).message
+    assert "count as one more" in reality.permutation_test(without_the_true_one).message
+    assert "at least as high" in reality.permutation_test(of_those_below).message
+    assert not reality.permutation_test(two_sided)
+
+
+def test_the_fewest_permutations_are_judged():
+    assert reality.fewest(20)
+    assert "not less" in reality.fewest(19).message
+
+
+def test_a_sensitivity_is_judged():
+    def right(y_true, score, specificity):
+        return (score[y_true == 1] > np.quantile(score[y_true == 0], specificity)).mean()
+
+    assert reality.sensitivity(right)
+    assert (
+        "not from all patients"
+        in reality.sensitivity(lambda y, s, specificity: (s[y == 1] > np.quantile(s, specificity)).mean()).message
+    )
+    assert "missed" in reality.sensitivity(lambda *given: 1 - right(*given)).message
+    assert (
+        "look at the positives alone"
+        in reality.sensitivity(lambda y, s, specificity: (s > np.quantile(s[y == 0], specificity)).mean()).message
+    )
+
+
+def test_the_auc_of_a_single_number_is_judged():
+    rng = np.random.default_rng(0)
+    labels = pd.Series(rng.permutation([1] * 10 + [0] * 20), [f"P{i:02}" for i in range(30)])
+    values = pd.Series(rng.normal(size=30) + labels, labels.index)
+    right = roc_auc_score(labels, values)
+    assert mri.one_number(right, values.sample(frac=1, random_state=1), labels)
+    assert "sign turned" in mri.one_number(1 - right, values, labels).message
+
+
+def test_false_findings_and_holm_are_judged():
+    assert mri.by_chance(1.15, 23) and not mri.by_chance(23, 23)
+    assert "how many are expected" in mri.by_chance(1 - 0.95**23, 23).message
+    assert mri.holm(evaluation.holm)
+    assert "Bonferroni" in mri.holm(lambda p: np.minimum(p * len(p), 1)).message
+    assert "another order" in mri.holm(lambda p: np.sort(evaluation.holm(p))).message
+
+    def without_maximum(p):
+        order, adjusted = np.argsort(p), np.empty(len(p))
+        adjusted[order] = np.minimum(p[order] * np.arange(len(p), 0, -1), 1)
+        return adjusted
+
+    assert "running maximum" in mri.holm(without_maximum).message
