@@ -62,12 +62,16 @@ def publish(out: RunFolder, complete: bool) -> None:
     print(f"replaced: {target} and the table of README.md")
 
 
-def write_readme(folder: Path) -> None:
-    """Put the answer of both studies into README.md; `folder` holds the first one's predictions.csv."""
-    readme = project_root() / "README.md"
+def answer(folder: Path) -> str:
+    """The verdict of both studies and their table, in Markdown; `folder` holds the first one's predictions.csv."""
     first, second = studies.load(folder)
     rows = studies.comparison(first, second)
-    answer = f"{studies.verdict_sentence(first, second, True)}\n\n{report.table(rows, rows[0])}"
+    return f"{studies.verdict_sentence(first, second, True)}\n\n{report.table(rows, rows[0])}"
+
+
+def write_readme(folder: Path) -> None:
+    """Put the answer into README.md; `folder` as for `answer`."""
+    readme = project_root() / "README.md"
     before, _, rest = readme.read_text(encoding="utf-8").partition(RESULTS_MARK[0])
     after = rest.partition(RESULTS_MARK[1])[2]
-    readme.write_text(f"{before}{RESULTS_MARK[0]}\n{answer}{RESULTS_MARK[1]}{after}", encoding="utf-8")
+    readme.write_text(f"{before}{RESULTS_MARK[0]}\n{answer(folder)}{RESULTS_MARK[1]}{after}", encoding="utf-8")
