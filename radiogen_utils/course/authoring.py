@@ -94,11 +94,6 @@ def tags(cell: dict) -> list[str]:
     return cell["metadata"].get("tags", [])
 
 
-def is_converted(notebook: dict) -> bool:
-    """Whether a notebook has the form that CONTRIBUTING.md describes: it opens with a card."""
-    return "card" in tags(notebook["cells"][0])
-
-
 def exercises(notebook: dict) -> list[Exercise]:
     """The exercises of a notebook; each is followed by a text cell with its solution.
 
@@ -207,8 +202,6 @@ def finish(notebook: dict, stem: str, terms: list[Term], references: dict[str, d
     for cell in notebook["cells"]:
         if cell["cell_type"] == "code":
             cell |= {"execution_count": None, "outputs": []}
-    if not is_converted(notebook):
-        return notebook
     written = [cell for cell in notebook["cells"] if cell["cell_type"] == "markdown"]
     texts = link_terms([source(cell) for cell in written], terms)
     by_doi = {entry["doi"].lower(): entry for entry in references.values()}
