@@ -8,7 +8,8 @@ import pandas as pd
 import seaborn as sns
 
 from . import article
-from .figures import COLOURS, INPUTS, NAMES
+from .facts import INPUTS, NAMES
+from .figures import COLOURS
 from .multiverse import CHOICES
 
 STARTS = {

@@ -178,6 +178,8 @@ def probe(scaled=True, everybody=False, seen=False, classes=False, sign=1):
             scores[out] = sign * (model.predict if classes else model.decision_function)(x[out])
         return scores
 
+    return answer
+
 
 def pairs(y_true, score, tie=0.5):
     positive, negative = score[y_true == 1][:, None], score[y_true == 0]
