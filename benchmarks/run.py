@@ -26,7 +26,7 @@ import pandas as pd
 import torch
 from PIL import Image
 
-from radiogen_utils import cross_validation, evaluation, facts, figures, heatmaps, models, patches, repeats, training
+from radiogen_utils import cross_validation, facts, heatmaps, models, patches, roc, training
 from radiogen_utils.course.runner import locate
 from radiogen_utils.course.settings import PROFILES
 from radiogen_utils.data.archive import Archive
@@ -181,9 +181,10 @@ def draw(path: Path) -> dict:
     )
     scores = facts.select(facts.read(project_root() / "figures" / "predictions.csv"), split="folds")
 
+    arms = [facts.FIRST_STUDY, facts.Model("scratch"), facts.Model("natural", "", "efficientnet_lite0")]
+
     def figure():
-        table, summary = evaluation.auc_table(scores), repeats.over_repeats(scores)
-        figures.figure2(scores, table, summary, facts.FIRST_STUDY)
+        roc.figure2(scores, arms)
 
     return {
         "heatmaps/s": medians(results),

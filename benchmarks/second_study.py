@@ -25,7 +25,7 @@ from radiogen_utils.cross_validation import Arm
 from radiogen_utils.data.cohort import SEQUENCES
 from radiogen_utils.lesions import open_lesions
 from radiogen_utils.models import WEIGHTS, Initialisation
-from radiogen_utils.patches import keep_patches
+from radiogen_utils.patches import PATCH_SIZE, keep_patches
 from radiogen_utils.support import project_root
 from radiogen_utils.training import Training
 
@@ -106,11 +106,16 @@ def main() -> None:
     data = keep_patches(folder / "patches.npz", options.cohort)
     tables = [transfer.probe(data, starts, folder, FOLDS, REPEATS, 0) for starts in (initialisations(), other_probes())]
     tables.append(cross_validation.cross_validate(data, fine_tuned(), folder / "fits", FOLDS, REPEATS, 0))
+    starts = [start for start in (*initialisations(), *other_probes()) if start.pixels == PATCH_SIZE]
+    tables.append(transfer.probe(data, starts, folder / "institution", data.institution_folds(), 1, 0))
     scores = pd.concat(tables, ignore_index=True)
     scores.to_csv(precomputed.FOLDER / "second_study.csv", index=False, float_format="%.5g")
     area = pd.Series(data.masks.sum((1, 2))).groupby(data.table.patient).mean().sort_index()
     alone = dict(zip(("auc", "low", "high"), evaluation.auc_ci(data.labels, -area), strict=True))
-    found = {"small area alone": alone, "without size": beyond_size(scores, area.to_numpy())}
+    found = {
+        "small area alone": alone,
+        "without size": beyond_size(facts.select(scores, split="folds"), area.to_numpy()),
+    }
     (precomputed.FOLDER / "second_study.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import torch
 from sklearn.metrics import r2_score
+from sklearn.neighbors import KNeighborsRegressor
 from torch import nn
 from torch.nn import functional
 
@@ -127,6 +128,23 @@ def explained(predicted: np.ndarray, tissues: np.ndarray, case: np.ndarray) -> d
         unit: dict(zip(TISSUES, r2_score(*pair, sample_weight=weight, multioutput="raw_values").tolist(), strict=True))
         for unit, (*pair, weight) in compared.items()
     }
+
+
+def memory_r2(images: np.ndarray, tissues: np.ndarray, held_out: np.ndarray) -> float:
+    """Mean R² of the tissues for whoever answers with the composition of the training patch that looks most alike.
+
+    It understands nothing, so what it reaches says how much of the held-out patches the training knows already.
+
+    Args:
+        images: (N, 1, 80, 80) uint8; compared at a quarter of the resolution.
+        tissues: (N, 80, 80) labels.
+        held_out: (N,) bool.
+    """
+    small = images[:, 0, ::4, ::4].reshape(len(images), -1).astype(np.float32)
+    shares = tissue_shares(torch.as_tensor(tissues), (1, 1))[:, :, 0, 0].numpy()
+    composition = shares / shares.sum(1, keepdims=True)
+    model = KNeighborsRegressor(1).fit(small[~held_out], composition[~held_out])
+    return float(model.score(small[held_out], composition[held_out]))
 
 
 def pretrain_dense(

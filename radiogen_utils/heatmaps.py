@@ -3,7 +3,8 @@
 from . import _torchvision  # noqa: F401  (first, because pytorch_grad_cam imports torchvision)
 
 # isort: split
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -54,11 +55,11 @@ def grad_cam(model: torch.nn.Module, images: np.ndarray, batch_size: int = 128) 
             gradients = cam.activations_and_grads.gradients
             if not gradients or not all(gradient.any() for gradient in gradients):
                 raise RuntimeError("no gradient reaches the layer of the heatmap; unfreeze the network's weights")
-            maps.append(_enlarge(cam.raw, batch.shape[2:]))
+            maps.append(enlarge(cam.raw, batch.shape[2:]))
     return np.concatenate(maps)
 
 
-def _enlarge(maps: np.ndarray, shape: Sequence[int]) -> np.ndarray:
+def enlarge(maps: np.ndarray, shape: Sequence[int]) -> np.ndarray:
     """(N, h, w) -> (N, *shape) float32, bilinearly."""
     small = torch.as_tensor(maps)[:, None].float()
     return functional.interpolate(small, size=tuple(shape), mode="bilinear", align_corners=False)[:, 0].numpy()
@@ -88,7 +89,57 @@ def occlusion(model: torch.nn.Module, images: np.ndarray, size: int = 8) -> np.n
             hidden = images[rows]
             hidden[square] = 0
             falls[rows, i, j] = before[rows] - predict(model, hidden)[:, 0]
-    return _enlarge(np.maximum(falls, 0), images.shape[2:])
+    return enlarge(np.maximum(falls, 0), images.shape[2:])
+
+
+def class_activation(model: torch.nn.Module, images: np.ndarray, batch_size: int = 128) -> np.ndarray:
+    """Class activation map (Zhou et al., CVPR 2016): the last feature maps, weighted by the head's weights.
+
+    It is exact where a linear head reads the averaged feature map: the mean of the map over its cells, plus the head's
+    bias, is the log-odds of class 1.
+
+    Args:
+        model: a network of `models` with one output.
+        images: (N, C, H, W) uint8.
+        batch_size: images at a time.
+
+    Returns:
+        (N, h, w) float32 in the feature map's resolution, signed: above 0 what speaks for class 1, below 0 against it.
+    """
+    model.eval()
+    where = next(model.parameters()).device
+    weight = model.head.weight[0][:, None, None]
+    with torch.inference_mode():
+        batches = torch.as_tensor(images).split(batch_size)
+        maps = [(model.features(batch.to(where) / 255) * weight).sum(1).cpu() for batch in batches]
+    return torch.cat(maps).numpy()
+
+
+def by_fold(
+    images: np.ndarray,
+    fold: np.ndarray,
+    network: Callable[[int], torch.nn.Module],
+    heatmap: Callable[[torch.nn.Module, np.ndarray], np.ndarray],
+) -> np.ndarray:
+    """Heatmaps of all images, each from the network that has not seen it.
+
+    Args:
+        images: (N, C, H, W) uint8.
+        fold: (N,) fold in which each image was held out.
+        network: gives the network of a fold.
+        heatmap: from a network and images to their maps.
+    """
+    parts = {k: heatmap(network(k), images[fold == k]) for k in np.unique(fold)}
+    maps = np.empty((len(images), *next(iter(parts.values())).shape[1:]), np.float32)
+    for k, part in parts.items():
+        maps[fold == k] = part
+    return maps
+
+
+def subset(data: Patches, rows: np.ndarray) -> Patches:
+    """The patches of some rows, (N,) bool."""
+    table = data.table[rows].reset_index(drop=True)
+    return replace(data, images=data.images[rows], masks=data.masks[rows], table=table)
 
 
 def agreement(data: Patches, first: np.ndarray, second: np.ndarray) -> pd.Series:

@@ -11,7 +11,7 @@ In both, intensities are z-scores over the brain, −3 … 6 mapped to 1 … 255
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,9 +22,11 @@ from torch.nn import functional
 
 from .data.files import CohortError, Files
 from .patches import PATCH_SIZE, centre_of_mass, crop
-from .pretraining import DECATHLON_SEQUENCES, TISSUES, _load_volume
-from .support import progress
+from .pretraining import DECATHLON_SEQUENCES, TISSUES, GliomaSlices, _load_volume, glioblastoma_like
+from .support import progress, project_root
 
+NAMES = ("brats-hgg-lesion-slices", "brats-hgg-lesion-slices.zip", "Task01_BrainTumour")
+"""What such a folder or zip is called."""
 GRID = 128
 """Pixels along a side of a whole slice of 240 mm, at 1.875 mm a pixel."""
 EVERY = 5
@@ -46,18 +48,58 @@ class LesionPatches:
     case: np.ndarray
 
 
-def open_lesions(path: Path) -> LesionPatches:
+def find_lesions(where: str, folders: Iterable[Path]) -> Path | None:
+    """Where glioblastoma in three sequences is.
+
+    Args:
+        where: a path, a relative one from the project's root; or `auto`: the first of `NAMES` in `folders`.
+        folders: to look into.
+
+    Returns:
+        The path, or `None` where `auto` finds none.
+
+    Raises:
+        CohortError: nothing at that path.
+    """
+    if where == "auto":
+        return next((folder / name for folder in folders for name in NAMES if (folder / name).exists()), None)
+    path = project_root() / Path(where).expanduser()
+    if not path.exists():
+        raise CohortError(f"{path}: no such file or folder of glioblastoma; check `lesions`")
+    return path
+
+
+def of_slices(slices: GliomaSlices) -> LesionPatches:
+    """Patches of glioblastoma-like cases in one sequence of 2 mm a pixel, repeated in all three channels."""
+    likely = glioblastoma_like(slices)
+    keep = slices.table.case.isin(likely.index[likely]) & slices.labels.any((1, 2))
+    found = [
+        (_patch(image[..., None].repeat(3, -1), label), case)
+        for image, label, case in zip(slices.images[keep], slices.labels[keep], slices.table.case[keep], strict=True)
+    ]
+    return _collect(found)
+
+
+def open_lesions(path: Path, volumes: int | None = None) -> LesionPatches:
     """Read glioblastoma patches from a folder or zip of cut slices, or from the Decathlon's folder.
+
+    Args:
+        path: of the folder or zip.
+        volumes: read at most so many of the Decathlon's volumes, each of which takes a second; `None`: all.
 
     Raises:
         CohortError: neither layout is there; a case is not known to be high-grade or is one of the LGG cohort; a file
             is missing, damaged, or of another size or content.
     """
     path = Path(path)
-    slices = _volumes(path) if (path / "imagesTr").is_dir() else _cut_slices(path)
+    slices = _volumes(path, volumes) if (path / "imagesTr").is_dir() else _cut_slices(path)
     rows = [(_patch(image, tissue), case) for image, tissue, case in slices]
     if not rows:
         raise CohortError(f"{path}: no slice bears tumour; is it the right folder?")
+    return _collect(rows)
+
+
+def _collect(rows: list[tuple[tuple[np.ndarray, np.ndarray], str]]) -> LesionPatches:
     patches, cases = zip(*rows, strict=True)
     images, tissues = map(np.stack, zip(*patches, strict=True))
     return LesionPatches(images, tissues, np.array(cases))
@@ -97,9 +139,9 @@ def _decode(files: Files, name: str) -> np.ndarray:
         raise CohortError(f"{files.path}: {name} is no picture, or truncated; fetch the file again") from error
 
 
-def _volumes(path: Path) -> Iterator[tuple[np.ndarray, np.ndarray, str]]:
+def _volumes(path: Path, limit: int | None) -> Iterator[tuple[np.ndarray, np.ndarray, str]]:
     channels = [DECATHLON_SEQUENCES.index(name) for name in ("T1w", "FLAIR", "T1gd")]
-    files = sorted((path / "imagesTr").glob("[!.]*.nii*"))
+    files = sorted((path / "imagesTr").glob("[!.]*.nii*"))[:limit]
     for file in progress(files, len(files), "case"):
         label = path / "labelsTr" / file.name
         if not label.exists():

@@ -13,7 +13,6 @@ import numpy as np
 import pandas as pd
 import torch
 from scipy import stats
-from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch.nn import functional
@@ -22,7 +21,8 @@ from . import transfer
 from .baselines import Baseline
 from .cross_validation import Arm, CrossValidation, carry_out, initial_weights
 from .data.cohort import SEQUENCES, open_cohort
-from .evaluation import delong_ci
+from .discriminant import ShrunkenDiscriminant
+from .evaluation import delong_ci, delong_difference
 from .folds import assign_folds
 from .models import Initialisation
 from .patches import PATCH_SIZE, Patches, centre_of_mass, crop, head_window, percentile_window, stretch
@@ -188,9 +188,8 @@ def run_specification(specification: dict, features: np.ndarray, labels: pd.Seri
         out = split == fold
         if specification["readout"] == "logistic":
             model = Baseline("", "logistic", None).create(seed)
-        else:  # Ledoit and Wolf's shrinkage; both classes weigh the same
-            discriminant = LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto", priors=[0.5, 0.5])
-            model = make_pipeline(StandardScaler(), discriminant)
+        else:
+            model = make_pipeline(StandardScaler(), ShrunkenDiscriminant())
         scores[out] = model.fit(values[~out], labels[~out]).decision_function(values[out])
     return scores
 
@@ -309,6 +308,32 @@ def share_null(
         swap = rng.random(len(labels)) < 0.5
         null.append(shares(np.where(swap, ranks[1], ranks[0]), np.where(swap, ranks[0], ranks[1])))
     return pd.Series(shares(*ranks)), pd.DataFrame(null)
+
+
+def share_p(share: float, null: np.ndarray) -> float:
+    """Two-sided p value of a share: how often a permutation is as far from one half; never 0, as `permutation_p`."""
+    distance = np.abs(np.append(null, share) - 0.5)
+    return float(np.mean(distance >= abs(share - 0.5) - 1e-9))
+
+
+def significant_shares(
+    table: pd.DataFrame, scores: np.ndarray, labels: pd.Series, first: str, second: str
+) -> tuple[float, float]:
+    """In what share of the specifications DeLong's paired test favours the first, and the second, at p < 0.05.
+
+    It is what groups that ran a single specification each would have reported, not a test.
+
+    Args:
+        table: of `run_frozen`, both initialisations in every specification.
+        scores: (rows, patients) of `run_frozen`.
+        labels: 0 or 1 by patient, sorted.
+        first: name of an initialisation.
+        second: of the other.
+    """
+    rows = [table.index[table.initialisation == name] for name in (first, second)]
+    tests = [delong_difference(labels, scores[a], scores[b]) for a, b in zip(*rows, strict=True)]
+    found = np.array([np.sign(difference) * (p < 0.05) for difference, _, _, p in tests])
+    return float((found > 0).mean()), float((found < 0).mean())
 
 
 def _aucs(y_true: np.ndarray, scores: np.ndarray) -> np.ndarray:

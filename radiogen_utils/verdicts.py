@@ -16,6 +16,8 @@ REPRODUCED, NOT_REPRODUCED = "reproduced", "not reproduced"
 MIN_REPEATS = 2
 """Repeats of the cross-validation that a verdict needs: one is a single draw, which the next shuffle contradicts."""
 SIGNIFICANCE = 0.05
+MIN_PERMUTATIONS = 199
+"""Permutations of the labels that a verdict needs, by the protocol, of any network."""
 
 Interval = tuple[float, float]
 
@@ -120,9 +122,63 @@ def more_than_chance(p: float, smallest_p: float) -> Verdict:
     """
     if smallest_p >= SIGNIFICANCE:
         return Verdict(NOT_TESTED, f"so few permutations cannot give less than p = {smallest_p:.2g}")
+    if (permutations := round(1 / smallest_p) - 1) < MIN_PERMUTATIONS:
+        return Verdict(
+            NOT_TESTED, f"the protocol asks for {MIN_PERMUTATIONS} permutations, and there are {permutations}"
+        )
     if p < SIGNIFICANCE:
         return Verdict(SUPPORTED, f"p = {p:.2g} is less than {SIGNIFICANCE}")
     return Verdict(UNDECIDED, f"p = {p:.2g} is not less than {SIGNIFICANCE}")
+
+
+def better_in_most(share: float, p: float, smallest_p: float) -> Verdict:
+    """The claim that one initialisation ranks better than another in most specifications of a multiverse.
+
+    Args:
+        share: of the specifications in which it does.
+        p: two-sided, of the share (`multiverse.share_p`), adjusted where several are tested.
+        smallest_p: that so many permutations can give.
+    """
+    if smallest_p >= SIGNIFICANCE:
+        return Verdict(NOT_TESTED, f"so few permutations cannot give less than p = {smallest_p:.2g}")
+    found = f"it does in {share:.0%} of the specifications, p = {p:.2g}"
+    if p < SIGNIFICANCE:
+        return Verdict(SUPPORTED if share > 0.5 else CONTRADICTED, found)
+    return Verdict(UNDECIDED, f"{found}, which exchanging patients' ranks gives as well")
+
+
+def goal(auc: float, low: float, high: float, wanted: float, repeats: int) -> Verdict:
+    """The claim that an AUC reaches a goal that was set beforehand.
+
+    Args:
+        auc: mean over the repeats.
+        low: lower end of its interval.
+        high: upper end.
+        wanted: the goal.
+        repeats: how many there are.
+    """
+    if repeats < MIN_REPEATS:
+        return SINGLE_REPEAT
+    side = "reaches" if auc >= wanted else "falls short of"
+    place = {SUPPORTED: "below", CONTRADICTED: "above", UNDECIDED: "within"}
+    word = _sign(low, high, wanted)
+    return Verdict(word, f"the AUC, {auc:.3f}, {side} the goal of {wanted:.2f}, which lies {place[word]} its interval")
+
+
+def beyond_size(low: float, high: float) -> Verdict:
+    """The claim that a score tells more of the label than the tumour's area does.
+
+    Args:
+        low: lower end of the interval of its AUC with the area taken out (`size.size_adjusted_auc`).
+        high: upper end.
+    """
+    word = _sign(low, high, null=0.5)
+    reason = {
+        SUPPORTED: "what is left without the area lies above one half",
+        CONTRADICTED: "what is left without the area lies below one half",
+        UNDECIDED: f"what is left without the area, {low:.3f} to {high:.3f}, includes one half",
+    }
+    return Verdict(word, reason[word])
 
 
 def at_the_margin(trained: Interval, beyond: Mapping[str, Interval]) -> Verdict:

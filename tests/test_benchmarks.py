@@ -1,5 +1,6 @@
 """The benchmarks: their arithmetic, and sections that run on a small cohort."""
 
+import dataclasses
 import importlib.util
 import json
 import math
@@ -19,6 +20,7 @@ def load(name: str):
     """A script of benchmarks/ as a module."""
     spec = importlib.util.spec_from_file_location(name, SCRIPT.with_name(f"{name}.py"))
     module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses look for it there
     spec.loader.exec_module(module)
     return module
 
@@ -93,3 +95,18 @@ def test_the_ablation_scores_the_held_out_patients_of_an_inner_fold():
         folds = assign_folds(data.labels, ablation.FOLDS, 100)
         assert set(scores) == set(folds.index[folds == 2]) and all(map(math.isfinite, scores.values()))
     assert {name for _, name in ablation.PLAN} == set(ablation.VARIANTS)
+
+
+def test_choices_of_the_pretraining_are_trained_and_judged():
+    from .test_dense import patches
+
+    script = load("pretraining")
+    data = patches(66)
+    for variant in script.VARIANTS:
+        variant = dataclasses.replace(variant, epochs=1)
+        made = script.fit(variant, script._channels(variant, data), data.tissues)
+        found = script.judge(variant, made, data)
+        assert set(found) == (set(variant.sequences) if variant.shared else {"+".join(variant.sequences)})
+        assert all(math.isfinite(value) for r2 in found.values() for unit in r2.values() for value in unit.values())
+    kept = json.loads((project_root() / "figures" / "pretraining.json").read_text(encoding="utf-8"))["rows"]
+    assert [row["variant"] for row in kept] == json.loads(json.dumps([dataclasses.asdict(v) for v in script.VARIANTS]))

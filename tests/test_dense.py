@@ -5,13 +5,15 @@ import json
 
 import nibabel
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from PIL import Image
 
-from radiogen_utils import dense, lesions, models
+from radiogen_utils import dense, lesions, models, tissue_pictures
 from radiogen_utils.data.files import CohortError
 from radiogen_utils.lesions import LesionPatches
+from radiogen_utils.pretraining import GliomaSlices
 from radiogen_utils.training import Training
 
 
@@ -157,3 +159,56 @@ def test_a_decathlon_case_that_is_not_glioblastoma_like_is_left_out(tmp_path):
     assert not lesions.high_grade(tissue)
     tissue[0, 0], tissue[1, 1] = 2, 3
     assert lesions.high_grade(tissue)
+
+
+def test_lesions_are_found_by_name_or_path(tmp_path):
+    (tmp_path / "Task01_BrainTumour").mkdir()
+    assert lesions.find_lesions("auto", [tmp_path / "nowhere", tmp_path]) == tmp_path / "Task01_BrainTumour"
+    assert lesions.find_lesions("auto", []) is None
+    assert lesions.find_lesions(str(tmp_path), []) == tmp_path
+    with pytest.raises(CohortError, match="no such file"):
+        lesions.find_lesions(str(tmp_path / "nowhere"), [])
+
+
+def test_slices_of_one_sequence_become_patches_of_three_equal_channels():
+    labels = np.zeros((2, 120, 120), np.uint8)
+    labels[:, 40:60, 50:60], labels[0, 45:50, 50:60], labels[0, 52:56, 52:56] = 1, 3, 2
+    slices = GliomaSlices(np.full((2, 120, 120), 90, np.uint8), labels, pd.DataFrame({"case": ["A", "B"], "z": [1, 1]}))
+    found = lesions.of_slices(slices)
+    assert found.case.tolist() == ["A"]  # B neither enhances nor has a core
+    assert (found.images[0, 0] == found.images[0, 2]).all() and found.images.max() == 90
+    assert (found.tissues > 0).sum() == 4 * (labels[0] > 0).sum()
+
+
+def test_examples_are_one_slice_a_case_that_fits_and_has_all_tissues():
+    data = patches(30)
+    rows = tissue_pictures.examples(data, ["case01", "case02", "case03"], n=2)
+    assert len(rows) == 2 and {data.case[row] for row in rows} < {"case01", "case02", "case03"}
+    data.tissues[:, 0] = 1  # all reach the border now
+    assert tissue_pictures.examples(data, np.unique(data.case)) == []
+
+
+def test_a_cell_is_drawn_in_the_mixed_colours_of_its_tissues():
+    shares = np.array([0.25, 0, 0.25])[:, None, None]
+    mixed = tissue_pictures.cell_image(shares, np.array([[1.0]]))
+    blue, _, red = (tissue_pictures.tissue_image(np.array([[k]]))[0, 0] for k in (1, 2, 3))
+    np.testing.assert_allclose(mixed[0, 0], (blue + red) / 2)
+    assert not tissue_pictures.cell_image(shares, np.array([[0.0]])).any()
+
+
+def test_always_the_mean_costs_its_entropy():
+    assert tissue_pictures.mean_shares_loss(np.array([[[1, 3], [0, 0]]], np.uint8)) == pytest.approx(np.log(2))
+
+
+def test_pictures_of_answers_have_a_row_a_network():
+    data = patches(6)
+    figure = tissue_pictures.answers(data.images[:2, [1]], data.tissues[:2], {"a": models.create("compact", 1, 3)})
+    assert len(figure.axes) == 3 * 2
+
+
+def test_memory_knows_what_it_has_seen_and_nothing_else():
+    data = patches(40)
+    twice = np.concatenate([data.images[:, [1]]] * 2), np.concatenate([data.tissues] * 2)
+    assert dense.memory_r2(*twice, np.arange(80) >= 40) == 1
+    shuffled = np.random.default_rng(0).permutation(data.tissues)
+    assert dense.memory_r2(data.images[:, [1]], shuffled, np.arange(40) >= 20) < 0.3

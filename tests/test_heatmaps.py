@@ -27,6 +27,28 @@ def test_grad_cam_equals_its_formula(images):
     np.testing.assert_allclose(heatmaps.grad_cam(model, images), expected, rtol=1e-4, atol=1e-8)
 
 
+def test_the_class_activation_map_adds_up_to_the_answer(images):
+    model = models.create("compact", seed=1).eval()
+    maps = heatmaps.class_activation(model, images, batch_size=2)
+    with torch.inference_mode():
+        answer = model(torch.as_tensor(images) / 255)[:, 0].numpy()
+    np.testing.assert_allclose(maps.mean((1, 2)) + model.head.bias.item(), answer, rtol=1e-4, atol=1e-6)
+    assert maps.shape == (3, 10, 10)
+
+
+def test_each_image_is_read_by_the_network_of_its_fold():
+    fold, images = np.array([1, 0, 1]), np.arange(3, dtype=np.uint8)[:, None, None, None]
+    maps = heatmaps.by_fold(images, fold, lambda k: 10 * k, lambda network, shown: network + shown[:, 0].astype(float))
+    assert maps[:, 0, 0].tolist() == [10, 1, 12]
+
+
+def test_a_subset_keeps_patches_and_patients_together():
+    data = one_patient([disc(10), disc(20), disc(30)])
+    some = heatmaps.subset(data, np.array([False, True, True]))
+    assert some.masks.sum((1, 2)).tolist() == data.masks[1:].sum((1, 2)).tolist()
+    assert heatmaps.margin_table(some, some.masks.astype(float)).contrast.notna().all()
+
+
 def test_maps_do_not_depend_on_the_batch(images):
     model = models.create("compact", seed=1)
     np.testing.assert_allclose(

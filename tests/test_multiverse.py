@@ -138,3 +138,26 @@ def test_the_choice_that_matters_explains_the_variance():
     noise = np.random.default_rng(0).normal(0, 0.01, 300)
     found = multiverse.explained_variance(drawn.assign(auc=0.6 + 0.1 * (drawn.sequences == "all") + noise))
     assert found.index[0] == "sequences" and found["sequences"] > 0.8 and found["seed"] < 0.1
+
+
+def test_a_share_s_p_value_is_two_sided_and_never_zero():
+    null = np.array([0.5, 0.4, 0.6, 0.3])
+    assert multiverse.share_p(0.9, null) == pytest.approx(1 / 5)
+    assert multiverse.share_p(0.1, null) == pytest.approx(1 / 5)
+    assert multiverse.share_p(0.6, null) == pytest.approx(4 / 5)
+
+
+def test_swapping_ranks_finds_no_difference_where_there_is_none_and_one_where_there_is():
+    def p(shift, seed):
+        share, null = multiverse.share_null(*simulated(shift, seed=seed), "a", "b", 99, seed)
+        return multiverse.share_p(share["any"], null["any"])
+
+    assert np.mean([p(0.0, seed) < 0.1 for seed in range(20)]) <= 0.3
+    assert p(2.0, 0) < 0.05 and p(-2.0, 0) < 0.05
+
+
+def test_significant_shares_count_both_directions():
+    table, scores, labels = simulated(2.5)
+    assert multiverse.significant_shares(table, scores, labels, "a", "b")[0] > 0.8
+    forward, backward = multiverse.significant_shares(table, scores, labels, "b", "a")
+    assert forward == 0 and backward > 0.8

@@ -114,7 +114,9 @@ def test_the_reason_names_the_side():
         (0.9, 0.005, UNDECIDED),
         (0.05, 0.05, NOT_TESTED),  # 19 permutations
         (0.9, 0.1, NOT_TESTED),
-        (0.0477, 0.0477, SUPPORTED),  # 20 permutations
+        (0.0477, 0.0477, NOT_TESTED),  # 20 permutations, fewer than the protocol asks for
+        (1 / 199, 1 / 199, NOT_TESTED),
+        (1 / 200, 1 / 200, SUPPORTED),  # 199 permutations
     ],
 )
 def test_more_than_chance_only_where_so_many_permutations_could_show_it(p, smallest, word):
@@ -125,6 +127,11 @@ def test_19_permutations_cannot_show_anything_and_199_can():
     few, many = (evaluation.smallest_p(np.zeros(n)) for n in (19, 199))
     assert verdicts.more_than_chance(few, few).word == NOT_TESTED
     assert verdicts.more_than_chance(many, many).word == SUPPORTED
+
+
+def test_beyond_size_is_judged_by_what_is_left_without_the_area():
+    words = [verdicts.beyond_size(*interval).word for interval in ((0.51, 0.7), (0.4, 0.6), (0.3, 0.49))]
+    assert words == [SUPPORTED, UNDECIDED, CONTRADICTED]
 
 
 ABOVE, BELOW, AROUND = (0.1, 0.3), (-0.3, -0.1), (-0.1, 0.1)
@@ -184,3 +191,31 @@ def test_a_ratio_that_changes_with_time_is_said_to():
     )
     assert found[1].why == "the ratio's interval lies above one, adjusted above one"
     assert "below one, adjusted on both sides" in verdicts.shorter_survival((0.2, 0.9), (0.5, 1.5), 0.5).why
+
+
+@pytest.mark.parametrize(
+    "share, p, smallest, word",
+    [
+        (0.8, 0.049, 0.001, SUPPORTED),
+        (0.2, 0.049, 0.001, CONTRADICTED),
+        (0.8, 0.05, 0.001, UNDECIDED),
+        (0.9, 0.05, 0.05, NOT_TESTED),
+    ],
+)
+def test_better_in_most_specifications_by_p_and_side(share, p, smallest, word):
+    assert verdicts.better_in_most(share, p, smallest).word == word
+
+
+@pytest.mark.parametrize(
+    "auc, low, high, word, why",
+    [
+        (0.92, 0.871, 0.96, SUPPORTED, "reaches the goal of 0.87, which lies below"),
+        (0.88, 0.87, 0.95, UNDECIDED, "reaches the goal of 0.87, which lies within"),
+        (0.84, 0.78, 0.90, UNDECIDED, "falls short of the goal of 0.87, which lies within"),
+        (0.80, 0.75, 0.869, CONTRADICTED, "falls short of the goal of 0.87, which lies above"),
+    ],
+)
+def test_a_goal_by_the_interval_and_the_value(auc, low, high, word, why):
+    found = verdicts.goal(auc, low, high, 0.87, 5)
+    assert found.word == word and why in found.why
+    assert verdicts.goal(auc, low, high, 0.87, 1).word == NOT_TESTED

@@ -94,11 +94,6 @@ def tags(cell: dict) -> list[str]:
     return cell["metadata"].get("tags", [])
 
 
-def is_converted(notebook: dict) -> bool:
-    """Whether a notebook has the form that CONTRIBUTING.md describes: it opens with a card."""
-    return "card" in tags(notebook["cells"][0])
-
-
 def exercises(notebook: dict) -> list[Exercise]:
     """The exercises of a notebook; each is followed by a text cell with its solution.
 
@@ -207,8 +202,6 @@ def finish(notebook: dict, stem: str, terms: list[Term], references: dict[str, d
     for cell in notebook["cells"]:
         if cell["cell_type"] == "code":
             cell |= {"execution_count": None, "outputs": []}
-    if not is_converted(notebook):
-        return notebook
     written = [cell for cell in notebook["cells"] if cell["cell_type"] == "markdown"]
     texts = link_terms([source(cell) for cell in written], terms)
     by_doi = {entry["doi"].lower(): entry for entry in references.values()}
@@ -234,17 +227,33 @@ def finish(notebook: dict, stem: str, terms: list[Term], references: dict[str, d
     return notebook
 
 
-def _time(notebook: dict, stem: str) -> str:
-    """The card's line on time: reading is estimated from what there is to read, running was measured."""
+def minutes(notebook: dict) -> int:
+    """What a reader needs, exercises included: estimated from what there is to read, rounded up to five minutes."""
     words = lines = 0
     for cell in notebook["cells"]:
         if cell["cell_type"] == "markdown":
             words += len(re.sub(r'\]\([^\s)]*(?: "[^"]*")?\)', "]", source(cell)).split())
         elif not cell["metadata"].get("jupyter", {}).get("source_hidden"):
             lines += len(source(cell).splitlines())
-    minutes = words / WORDS_PER_MINUTE + lines / LINES_PER_MINUTE + MINUTES_PER_EXERCISE * len(exercises(notebook))
+    found = words / WORDS_PER_MINUTE + lines / LINES_PER_MINUTE + MINUTES_PER_EXERCISE * len(exercises(notebook))
+    return 5 * math.ceil(found / 5)
+
+
+def _time(notebook: dict, stem: str) -> str:
+    """The card's line on time; running was measured."""
     seconds = duration(SECONDS["read"][stem[:2]])
-    return f"- **Time:** about {5 * math.ceil(minutes / 5)} minutes with the exercises; running takes {seconds}."
+    return f"- **Time:** about {minutes(notebook)} minutes with the exercises; running takes {seconds}."
+
+
+def readme(file: Path) -> str:
+    """README.md with the minutes of every notebook, the last column of their rows."""
+
+    def row(found: re.Match) -> str:
+        notebook = json.loads((file.parent / found[2]).read_text(encoding="utf-8"))
+        return f"{found[1]}({found[2]}){found[3]}| {minutes(notebook)} |"
+
+    rows = r"^(\| \[[^]]*\])\((notebooks/\S+\.ipynb)\)(.*)\|[^|]*\|$"
+    return re.sub(rows, row, file.read_text(encoding="utf-8"), flags=re.MULTILINE)
 
 
 def _lines(text: str) -> list[str]:
@@ -257,13 +266,15 @@ def text_of(notebook: dict) -> str:
 
 
 def products(folder: Path = NOTEBOOKS, paths: Callable[[], dict[str, Path]] = notebooks) -> dict[Path, str]:
-    """What `make notebooks` writes: every notebook, finished, and the page of references."""
+    """What `make notebooks` writes: every notebook, finished, the page of references, README's minutes."""
     terms, references = glossary(folder), bibliography(folder)
     written = {
         path: text_of(finish(json.loads(path.read_text(encoding="utf-8")), path.stem, terms, references))
         for path in paths().values()
     }
-    return written | {folder / "references.md": references_page(folder)}
+    written[folder / "references.md"] = references_page(folder)
+    front = folder.parent / "README.md"
+    return written | ({front: readme(front)} if front.exists() else {})
 
 
 def main() -> None:

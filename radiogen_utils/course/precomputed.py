@@ -9,9 +9,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pandas as pd
+import torch
 
 from .. import cross_validation, facts
-from ..models import WEIGHTS
+from ..folds import assign_folds
+from ..models import WEIGHTS, load_weights
 from ..patches import Patches
 from ..support import project_root
 from .settings import Profile
@@ -95,6 +97,18 @@ def second_study_beyond_size() -> dict:
     return json.loads((FOLDER / "second_study.json").read_text(encoding="utf-8"))
 
 
+def multiverse() -> tuple[pd.DataFrame, dict]:
+    """The multiverse on the published cohort: AUC of every specification and start, and what they say together."""
+    table = pd.read_csv(FOLDER / "multiverse.csv")
+    return table, json.loads((FOLDER / "multiverse.json").read_text(encoding="utf-8"))
+
+
+def beyond() -> tuple[pd.DataFrame, dict]:
+    """Stacked models on the published cohort: out-of-fold scores, and what cannot be computed from them."""
+    scores = pd.read_csv(FOLDER / "beyond.csv", keep_default_na=False)
+    return scores, json.loads((FOLDER / "beyond.json").read_text(encoding="utf-8"))
+
+
 def copy_weights(folder: Path) -> dict:
     """Copy the glioblastoma weights that come with the course into a run folder; returns the record of their training.
 
@@ -115,3 +129,21 @@ def flair_networks() -> list[Path]:
 def flair_scores() -> pd.DataFrame:
     """Published out-of-fold scores of the arm of `flair_networks`, all repeats; a table of scores."""
     return facts.of_model(facts.read(FOLDER / "predictions.csv"), facts.FIRST_STUDY)
+
+
+def permuted_networks(data: Patches) -> tuple[pd.Series, dict[int, dict[str, torch.Tensor]]] | None:
+    """Networks of the first study that were trained on permuted labels: a control for notebook 6.
+
+    Returns:
+        The fold in which each patient was held out, and the state dict of each fold's network; `None` where these
+        patches are not those that they were trained on.
+    """
+    file = FOLDER / NETWORKS / "permuted-gbm-compact-r0.safetensors"
+    record = json.loads(file.with_suffix(".json").read_text(encoding="utf-8"))
+    if record["patches"] != data.fingerprint:
+        return None
+    networks = {}
+    for name, value in load_weights(file).items():
+        fold, _, layer = name.partition("/")
+        networks.setdefault(int(fold), {})[layer] = value
+    return assign_folds(data.permuted(0).labels, record["folds"], record["fold_seed"]), networks

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ..models import WEIGHTS
 from ..support import project_root
-from . import precomputed, report
+from . import precomputed, report, studies
 from .run_folder import RunFolder
 
 RESULTS_MARK = "<!-- results -->", "<!-- /results -->"
@@ -46,7 +46,7 @@ def publish(out: RunFolder, complete: bool) -> None:
     target.mkdir(exist_ok=True)
     names = ("predictions.csv", "permutations.csv", "results.json", "results.md")
     for file in (
-        *sorted(out.figures.glob("figure*.png")),
+        *sorted(out.figures.glob("figure*.[ps][nv]g")),
         out.figures / "clusterings.png",
         *map(out.folder.joinpath, names),
     ):
@@ -58,15 +58,20 @@ def publish(out: RunFolder, complete: bool) -> None:
         WEIGHTS.mkdir(exist_ok=True)
         for name in ("compact_gbm.safetensors", "compact_gbm.json"):
             shutil.copy(out.folder / name, WEIGHTS)
-    write_readme(results)
+    write_readme(target)
     print(f"replaced: {target} and the table of README.md")
 
 
-def write_readme(results: dict) -> None:
-    """Put the table of these results, contents of results.json, into README.md."""
+def answer(folder: Path) -> str:
+    """The verdict of both studies and their table, in Markdown; `folder` holds the first one's predictions.csv."""
+    first, second = studies.load(folder)
+    rows = studies.comparison(first, second)
+    return f"{studies.verdict_sentence(first, second, True)}\n\n{report.table(rows, rows[0])}"
+
+
+def write_readme(folder: Path) -> None:
+    """Put the answer into README.md; `folder` as for `answer`."""
     readme = project_root() / "README.md"
     before, _, rest = readme.read_text(encoding="utf-8").partition(RESULTS_MARK[0])
     after = rest.partition(RESULTS_MARK[1])[2]
-    readme.write_text(
-        f"{before}{RESULTS_MARK[0]}\n{report.results_table(results)}{RESULTS_MARK[1]}{after}", encoding="utf-8"
-    )
+    readme.write_text(f"{before}{RESULTS_MARK[0]}\n{answer(folder)}{RESULTS_MARK[1]}{after}", encoding="utf-8")

@@ -14,8 +14,9 @@ from .. import cross_validation, facts
 from ..data.cohort import Cohort, open_cohort
 from ..data.download import Unreachable, find_cohort, phantom_notice
 from ..data.verification import verify
+from ..lesions import LesionPatches, find_lesions, of_slices, open_lesions
 from ..patches import Patches, keep_patches
-from ..pretraining import find_slices
+from ..pretraining import find_slices, open_slices
 from ..support import CourseError, project_root, write_atomically
 from ..verdicts import published_task
 from . import first_study, precomputed
@@ -230,6 +231,22 @@ class RunFolder:
         path = find_slices(where)
         return path, "slices" if path else "shipped weights"
 
+    def lesions(self, where: str = "auto") -> tuple[LesionPatches, Path | None]:
+        """Glioblastoma patches with their tissues, and where they were found; without any, the phantom's and `None`.
+
+        Args:
+            where: as for `lesions.find_lesions`: `auto` looks into `data/` and beside the cohort, unless that is a
+                phantom.
+        """
+        place = Path(self._source().get("path", "")).parent
+        path = find_lesions(where, [] if self.synthetic else [project_root() / "data", place])
+        if path:
+            print(f"glioblastoma: {path.name}", flush=True)
+            return open_lesions(path, volumes=40), path
+        print("glioblastoma: none given; what is computed here uses the SYNTHETIC PHANTOM's tumours", flush=True)
+        phantom = find_slices("phantom", PROFILES[QUICK].phantom_cases, self.profile.seed)
+        return of_slices(open_slices(phantom)), None
+
     def forget_scores(self) -> None:
         """Remove the scores of an earlier run, which must never be read with the networks of this one."""
         (self.folder / "predictions.csv").unlink(missing_ok=True)
@@ -237,7 +254,8 @@ class RunFolder:
     def scores(self, train: bool | None = None, scheduler: str = "") -> tuple[pd.DataFrame, pd.DataFrame]:
         """Out-of-fold scores and the AUCs under permuted labels: predictions.csv and permutations.csv, as tables.
 
-        Those that notebook 4 left here; where there are none, those of the published cohort that come with the course.
+        Those that notebook 4 left here; where there are none, those of the published cohort that come with the course;
+        where the notebook has met the phantom already, the phantom's, trained now.
 
         Args:
             train: only for notebook 4, which makes them anew from the patches of this folder. False: those that come
@@ -252,7 +270,10 @@ class RunFolder:
         if train is not None:
             self._make_scores(train, scheduler)
         elif not (self.folder / "predictions.csv").exists():
-            self._borrow_scores()
+            if self._handed_out and self.synthetic:  # patches of the phantom, for which training takes two minutes
+                self._make_scores(False, "")
+            else:
+                self._borrow_scores()
         self._handed_out = True
         predictions, permutations = (
             facts.read(self.folder / f"{name}.csv") for name in ("predictions", "permutations")

@@ -13,7 +13,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from IPython import get_ipython
 
-from .. import figures
+from .. import figures, roc
 from ..data.cohort import SEQUENCES, Cohort
 from ..data.own_image import OwnImage, UnusableImage
 from ..patches import percentile_window, stretch
@@ -141,3 +141,20 @@ def own_tumour(
         square_down=slider("square moves down", 40),
         square_right=slider("square moves right", 40),
     )
+
+
+def threshold(y_true: np.ndarray, score: np.ndarray) -> ipywidgets.Widget | plt.Figure:
+    """Drag a threshold over the patients' scores: who is called positive, the counts, the point of the ROC curve.
+
+    It begins at log-odds 0, where a model finds both answers equally likely.
+
+    Args:
+        y_true: (N,) 0 or 1.
+        score: (N,).
+    """
+    low, high = roc.dots_range(score)
+    wide = {"style": {"description_width": "6em"}, "layout": {"width": "32em"}}
+    slider = ipywidgets.FloatSlider(
+        min(max(0, low), high), min=low, max=high, step=(high - low) / 200, description="threshold", **wide
+    )
+    return explore(functools.partial(roc.threshold_picture, y_true, score), threshold=slider)

@@ -4,10 +4,14 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.special import expit
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
-from radiogen_utils import own_tumour, patches, training
+from radiogen_utils import evaluation, own_tumour, patches, training
 from radiogen_utils.course import precomputed
-from radiogen_utils.course.checks import NOT_YET, cohort
+from radiogen_utils.course.checks import NOT_YET, cohort, mri, reality, roc, transfer
 from radiogen_utils.course.checks import own_tumour as own_check
 from radiogen_utils.course.checks import patches as check
 
@@ -141,3 +145,227 @@ def test_a_probability_elsewhere_is_judged():
     assert own_check.at_prevalence(right)
     assert "odds do" in own_check.at_prevalence(lambda p, old, new: p * new / old).message
     assert "does not depend" in own_check.at_prevalence(lambda p, old, new: p).message
+
+
+@pytest.fixture
+def slices():
+    patient = np.repeat(list("abcdef"), [3, 5, 4, 2, 6, 4])
+    return pd.DataFrame({"patient": patient, "label": np.isin(patient, ["a", "b"]).astype(int)})
+
+
+def test_slice_weights_are_judged(slices):
+    of_slices = slices.groupby("patient").label.transform("size")
+    assert transfer.slice_weights(training.slice_weights, slices)
+    assert "divide by the patient's slices" in transfer.slice_weights(lambda t: np.ones(len(t)), slices).message
+    found = transfer.slice_weights(lambda t: 1 / of_slices, slices).message
+    assert "the rest together 2.00 times as much" in found
+    assert "mean weight should be 1" in transfer.slice_weights(lambda t: 5 * training.slice_weights(t), slices).message
+    assert "24 weights are expected" in transfer.slice_weights(lambda t: np.ones(6), slices).message
+
+
+def probe(scaled=True, everybody=False, seen=False, classes=False, sign=1):
+    """A linear probe with one fault."""
+
+    def answer(x, y, fold):
+        if everybody:
+            x = StandardScaler().fit_transform(x)
+        scores = np.zeros(len(y))
+        for name in np.unique(fold):
+            out = fold == name
+            train = np.full(len(y), True) if seen else ~out
+            steps = [StandardScaler()] * (scaled and not everybody)
+            model = make_pipeline(*steps, LogisticRegression(max_iter=2000)).fit(x[train], y[train])
+            scores[out] = sign * (model.predict if classes else model.decision_function)(x[out])
+        return scores
+
+    return answer
+
+
+def pairs(y_true, score, tie=0.5):
+    positive, negative = score[y_true == 1][:, None], score[y_true == 0]
+    return ((positive > negative) + tie * (positive == negative)).mean()
+
+
+@pytest.mark.parametrize(
+    "answer, words",
+    [
+        (lambda y, s: pairs(y, s, 0), "counted as lost"),
+        (lambda y, s: pairs(y, s, 1), "counted as won"),
+        (lambda y, s: 1 - pairs(y, s), "scores lower"),
+        (lambda y, s: pairs(y, s) * (y == 1).sum() * (y == 0).sum(), "that is the number of pairs"),
+        (lambda y, s: None, "returns nothing"),
+    ],
+)
+def test_what_is_wrong_with_an_auc_is_said(answer, words):
+    assert words in roc.auc(answer).message
+
+
+def resampled(draw, percentiles=(2.5, 97.5)):
+    """An answer to the bootstrap, from a function that draws: rng, y_true, score -> y_true, score."""
+
+    def answer(y_true, score):
+        rng = np.random.default_rng(0)
+        return np.percentile([roc_auc_score(*draw(rng, y_true, score)) for _ in range(500)], percentiles)
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    "fault, words",
+    [
+        ({"everybody": True}, "fit the scaling on the training patients"),
+        ({"seen": True}, "labels of held-out patients change their own scores"),
+        ({"classes": True}, "decision_function"),
+        ({"scaled": False}, "another unit"),
+        ({"sign": -1}, "do the scores rise"),
+    ],
+)
+def test_a_linear_probe_is_judged(fault, words):
+    rng = np.random.default_rng(0)
+    names = [f"P{i:02d}" for i in range(60)]
+    labels, folds = pd.Series(np.arange(60) % 3 == 0, names).astype(int), pd.Series(np.arange(60) % 5, names)
+    features = pd.DataFrame(rng.normal(size=(60, 6)) + labels.to_numpy()[:, None], names)
+    assert transfer.linear_probe(probe(), features, labels, folds)
+    found = transfer.linear_probe(probe(**fault), features, labels, folds)
+    assert not found and words in found.message
+
+
+def test_a_split_by_slice_is_judged():
+    rng = np.random.default_rng(0)
+    patient = np.repeat([f"P{i:02d}" for i in range(30)], 6)
+    table = pd.DataFrame({"patient": patient, "label": (pd.Series(patient).str[1:].astype(int) % 3 == 0).astype(int)})
+    empty = np.zeros((len(table), 3, 1, 1), np.uint8)
+    data = patches.Patches(empty, empty[:, 0], table, "")
+    folds = pd.Series(np.arange(30) % 5, data.labels.index)
+    own = pd.DataFrame(rng.normal(size=(30, 20)), data.labels.index)
+    features = own.loc[patient]
+
+    def judge(answer):
+        return transfer.split_by_slice(answer, data, features, folds)
+
+    found = judge(lambda table, n: np.arange(len(table)) % n)
+    assert found and float(found.message.split()[-1]) > 0.7  # permuted labels
+    assert "in one fold" in judge(lambda table, n: table.patient.map(folds)).message
+    assert "0 to 4" in judge(lambda table, n: np.arange(len(table)) % n + 1).message
+    assert "only 2 of 5" in judge(lambda table, n: np.arange(len(table)) % 2).message
+    assert "180 folds are expected" in judge(lambda table, n: np.arange(n)).message
+
+
+def drawn(rng, y_true, score):
+    chosen = rng.integers(len(score), size=len(score))
+    return y_true[chosen], score[chosen]
+
+
+def reordered(rng, y_true, score):
+    chosen = rng.permutation(len(score))
+    return y_true[chosen], score[chosen]
+
+
+@pytest.mark.parametrize(
+    "answer, words",
+    [
+        (resampled(reordered), "with replacement"),
+        (resampled(lambda rng, y, s: (y, rng.choice(s, len(s)))), "each with label and score"),
+        (resampled(drawn, (5, 95)), "percentiles 2.5 and 97.5"),
+        (resampled(drawn, (97.5, 2.5)), "lower end comes first"),
+        (lambda y, s: 0.7, "two numbers"),
+    ],
+)
+def test_what_is_wrong_with_a_bootstrap_is_said(answer, words):
+    assert words in roc.interval(answer).message
+
+
+def test_a_right_bootstrap_passes_whatever_its_draws():
+    assert roc.interval(resampled(drawn))
+    assert roc.interval(evaluation.delong_ci).passed is False  # three numbers
+
+
+def test_the_number_of_patients_is_judged():
+    assert roc.patients(4) and "square root" in roc.patients(2).message
+
+
+def unpaired(y_true, a, b):
+    rng = np.random.default_rng(0)
+    aucs = [[roc_auc_score(*drawn(rng, y_true, score)) for _ in range(500)] for score in (a, b)]
+    return np.percentile(np.subtract(*aucs), [2.5, 97.5])
+
+
+def test_a_difference_is_judged():
+    found = roc.paired(lambda *arms: evaluation.auc_difference(*arms, seed=3)[1:])
+    assert found and "though the two intervals overlap" in found.message
+    assert "same draw of patients" in roc.paired(unpaired).message
+    assert "sign is turned" in roc.paired(lambda y, a, b: evaluation.auc_difference(y, b, a)[1:]).message
+
+
+def permutation_p(y_true, score, n, better=np.greater_equal, one=1):
+    rng, observed = np.random.default_rng(1), roc_auc_score(y_true, score)
+    aucs = np.array([roc_auc_score(rng.permutation(y_true), score) for _ in range(n)])
+    return (one + better(aucs, observed).sum()) / (one + n)
+
+
+def test_a_permutation_test_written_by_hand_is_judged():
+    def shuffles_the_labels_themselves(y_true, score, n):
+        np.random.default_rng(0).shuffle(y_true)
+        return 0.01
+
+    def without_the_true_one(y_true, score, n):
+        return permutation_p(y_true, score, n, one=0)
+
+    def two_sided(y_true, score, n):
+        p = permutation_p(y_true, score, n)
+        return p if n < 100 else 2 * p
+
+    def of_those_below(y_true, score, n):
+        p = permutation_p(y_true, score, n)
+        return p if n < 100 else 1 - p
+
+    assert reality.permutation_test(permutation_p)
+    assert "returns a shuffled copy" in reality.permutation_test(shuffles_the_labels_themselves).message
+    assert "count as one more" in reality.permutation_test(without_the_true_one).message
+    assert "at least as high" in reality.permutation_test(of_those_below).message
+    assert not reality.permutation_test(two_sided)
+
+
+def test_the_fewest_permutations_are_judged():
+    assert reality.fewest(20)
+    assert "not less" in reality.fewest(19).message
+
+
+def test_a_sensitivity_is_judged():
+    def right(y_true, score, specificity):
+        return (score[y_true == 1] > np.quantile(score[y_true == 0], specificity)).mean()
+
+    assert reality.sensitivity(right)
+    assert (
+        "not from all patients"
+        in reality.sensitivity(lambda y, s, specificity: (s[y == 1] > np.quantile(s, specificity)).mean()).message
+    )
+    assert "missed" in reality.sensitivity(lambda *given: 1 - right(*given)).message
+    assert (
+        "look at the positives alone"
+        in reality.sensitivity(lambda y, s, specificity: (s > np.quantile(s[y == 0], specificity)).mean()).message
+    )
+
+
+def test_the_auc_of_a_single_number_is_judged():
+    rng = np.random.default_rng(0)
+    labels = pd.Series(rng.permutation([1] * 10 + [0] * 20), [f"P{i:02}" for i in range(30)])
+    values = pd.Series(rng.normal(size=30) + labels, labels.index)
+    right = roc_auc_score(labels, values)
+    assert mri.one_number(right, values.sample(frac=1, random_state=1), labels)
+    assert "sign turned" in mri.one_number(1 - right, values, labels).message
+
+
+def test_false_findings_and_holm_are_judged():
+    assert mri.by_chance(1.15, 23) and not mri.by_chance(23, 23)
+    assert "how many are expected" in mri.by_chance(1 - 0.95**23, 23).message
+    assert mri.holm(evaluation.holm)
+    assert "Bonferroni" in mri.holm(lambda p: np.minimum(p * len(p), 1)).message
+    assert "another order" in mri.holm(lambda p: np.sort(evaluation.holm(p))).message
+
+    def without_maximum(p):
+        order, adjusted = np.argsort(p), np.empty(len(p))
+        adjusted[order] = np.minimum(p[order] * np.arange(len(p), 0, -1), 1)
+        return adjusted
+
+    assert "running maximum" in mri.holm(without_maximum).message

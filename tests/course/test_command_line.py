@@ -11,7 +11,7 @@ import nbformat
 import pytest
 
 from radiogen_utils import evaluation, facts, repeats
-from radiogen_utils.course import command_line, publishing, report, run_folder, runner
+from radiogen_utils.course import command_line, publishing, run_folder, runner
 from radiogen_utils.course.precomputed import NETWORK
 from radiogen_utils.course.run_folder import MissingStep, RunFolder
 from radiogen_utils.facts import Model
@@ -254,7 +254,7 @@ def test_only_whole_runs_on_the_article_s_cohort_replace_the_precomputed_results
 
 def test_a_whole_run_replaces_the_precomputed_results(tmp_path, monkeypatch):
     monkeypatch.setattr(publishing, "project_root", lambda: tmp_path)
-    monkeypatch.setattr(report, "results_table", lambda results: f"table of {results['roc']}\n")
+    monkeypatch.setattr(publishing, "answer", lambda folder: f"answer from {folder.name}\n")
     run = RunFolder(tmp_path / "out", "paper")
     for section, values in SECTIONS.items():
         run.record(section, values)
@@ -274,16 +274,16 @@ def test_a_whole_run_replaces_the_precomputed_results(tmp_path, monkeypatch):
         f"networks/{NETWORK.format(3)}",
     }
     readme = (tmp_path / "README.md").read_text()
-    assert readme == "before\n<!-- results -->\ntable of {'auc': 1}\n<!-- /results -->\nafter\n"
+    assert readme == "before\n<!-- results -->\nanswer from figures\n<!-- /results -->\nafter\n"
 
 
 def test_readme_and_precomputed_results_agree_with_the_predictions():
-    """The table of README.md is that of results.json, whose AUCs are those of predictions.csv."""
+    """README's answer, and the AUCs of results.json, are those of predictions.csv."""
     root = project_root()
     text = (root / "figures" / "results.json").read_text()
     assert str(root.parent) not in text  # no path of a machine
     results = json.loads(text)
-    assert report.results_table(results) in (root / "README.md").read_text()
+    assert publishing.answer(root / "figures") in (root / "README.md").read_text(encoding="utf-8")
     predictions = facts.read(root / "figures" / "predictions.csv")
     for row in results["roc"]["auc"]:
         scores = evaluation.patient_scores(predictions, Model.of(row), row["repeat"])

@@ -34,7 +34,7 @@ def test_everything_promised_is_there(run):
     for name in ("figure1", "figure2", "figure3"):
         image = np.asarray(Image.open(run / "figures" / f"{name}.png").convert("L"))
         assert min(image.shape) > 400 and image.std() > 20
-    assert len(list((run / "notebooks").glob("*.ipynb"))) == 9
+    assert len(list((run / "notebooks").glob("*.ipynb"))) == 11
     results = json.loads((run / "results.json").read_text())
     assert {"run", "cohort", "patches", "pretraining", "training", "roc", "heatmaps", "clusterings", "seconds"} <= set(
         results
@@ -153,7 +153,7 @@ def test_neither_permutations_nor_institutions_are_needed(run, tmp_path):
         table = facts.read(run / f"{name}.csv")
         kept = facts.select(table, split="folds") if name == "predictions" else table[:0]
         kept.to_csv(tmp_path / "run" / f"{name}.csv", index=False)
-    command_line.main(["run", "--only", "05", "--profile", "smoke", "--out", str(tmp_path / "run")])
+    command_line.main(["run", "--only", "07", "--profile", "smoke", "--out", str(tmp_path / "run")])
     results = json.loads((tmp_path / "run" / "results.json").read_text())
     assert results["roc"]["permutations"] == results["roc"]["institution_left_out"] == []
     assert "permuted labels" not in (tmp_path / "run" / "results.md").read_text()
@@ -163,7 +163,7 @@ def test_files_of_another_cohort_are_not_mixed(run, tmp_path):
     shutil.copytree(run, tmp_path / "run", ignore=shutil.ignore_patterns("fits"))
     other = RunFolder(tmp_path / "run", "smoke")
     other.record("cohort", other.results()["cohort"] | {"fingerprint": "of another cohort"})
-    for number in ("02", "04", "05", "06", "07"):
+    for number in ("02", "04", "05", "06", "07", "08"):
         with pytest.raises(MissingStep, match="(files|results) of another cohort"):
             open_notebook(number, out=str(other.folder), profile="smoke")
 

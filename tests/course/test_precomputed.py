@@ -2,12 +2,13 @@
 
 import json
 from dataclasses import asdict, replace
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from radiogen_utils import cross_validation, facts, patches, repeats
+from radiogen_utils import cross_validation, facts, models, patches, repeats
 from radiogen_utils.course import precomputed
 from radiogen_utils.course.settings import PROFILES, Experiment
 from radiogen_utils.facts import Model
@@ -112,7 +113,9 @@ def test_other_patches_labels_or_pretraining_get_nothing(data, folder):
 def test_the_precomputed_results_match_the_profiles_that_the_course_offers():
     """Otherwise a reader trains for hours, or reads scores of other settings."""
     there = json.loads((precomputed.FOLDER / "results.json").read_text())["run"]["settings"]
-    assert there == json.loads(json.dumps(asdict(PAPER))), "run profile paper anew"
+    more = there["network_permutations"]  # those of a GPU besides
+    assert more >= PAPER.network_permutations
+    assert there == json.loads(json.dumps(asdict(PAPER))) | {"network_permutations": more}, "run profile paper anew"
     less, more = asdict(PROFILES["standard"]), asdict(PAPER)
     assert {name for name in more if less[name] != more[name]} <= {*precomputed.AT_LEAST, "networks"}
 
@@ -138,8 +141,20 @@ def test_the_second_study_scores_every_patient_once_a_run_in_the_folds_of_the_fi
 
 def test_size_taken_out_is_told_of_every_arm_of_the_second_study():
     scores, beyond = precomputed.second_study(), precomputed.second_study_beyond_size()
-    scores = facts.select(scores, readout="probe", pixels=80, sequences=("FLAIR", "post-contrast", "all"))
-    arms = {tuple(row) for row in scores[["sequences", "arm", "pooling"]].drop_duplicates().to_numpy()}
-    found = {(row["sequences"], row["arm"], row["pooling"]): row for row in beyond["without size"]}
-    assert set(found) == arms and all(row["low"] < row["auc"] < row["high"] for row in found.values())
+    found = {Model.of(row): row for row in beyond["without size"]}
+    assert set(found) == {model for model, _ in facts.by_model(facts.select(scores, split="folds"))}
+    assert all(row["low"] < row["auc"] < row["high"] for row in found.values())
     assert beyond["small area alone"]["auc"] == pytest.approx(0.696, abs=0.005)  # the protocol's, measured apart
+
+
+def test_networks_of_permuted_labels_are_of_the_published_patches_alone(data, monkeypatch):
+    assert precomputed.permuted_networks(data) is None
+    file = precomputed.FOLDER / "networks" / "permuted-gbm-compact-r0.json"
+    published = json.loads(file.read_text(encoding="utf-8"))["patches"]
+    assert published == json.loads((precomputed.FOLDER / "results.json").read_text())["training"]["patches"]
+    labels = pd.Series([0, 1] * 10, [f"P{i:02d}" for i in range(20)])
+    table = pd.DataFrame({"patient": labels.index, "label": labels.to_numpy()})
+    same = SimpleNamespace(fingerprint=published, permuted=lambda seed: SimpleNamespace(labels=labels), table=table)
+    split, networks = precomputed.permuted_networks(same)
+    assert set(networks) == set(split) == set(range(10))
+    models.create("compact", 1, 1).load_state_dict(networks[0])

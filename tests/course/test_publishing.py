@@ -2,7 +2,7 @@
 
 import pytest
 
-from radiogen_utils.course import publishing, report
+from radiogen_utils.course import publishing
 from radiogen_utils.course.run_folder import RunFolder
 
 SECTIONS = {
@@ -20,7 +20,7 @@ def finished(tmp_path, monkeypatch):
     """Function that makes a finished run of profile `paper`; arguments: changed sections of its results."""
     monkeypatch.setattr(publishing, "project_root", lambda: tmp_path)
     monkeypatch.setattr(publishing, "WEIGHTS", tmp_path / "weights")
-    monkeypatch.setattr(report, "results_table", lambda results: "new\n")
+    monkeypatch.setattr(publishing, "answer", lambda folder: "new\n")
     (tmp_path / "README.md").write_text(README)
 
     def make(**changes):

@@ -81,6 +81,13 @@ def test_where_nothing_is_left_of_the_mask_the_picture_says_so(tumour):
     assert "nothing is left of the mask" in str(figure.axes[0].texts[0].get_text())
 
 
+def test_the_threshold_begins_where_both_answers_are_equally_likely():
+    score, y_true = np.array([-2.0, -1, 0.5, 1, 2]), np.array([0, 0, 1, 0, 1])
+    figure = widgets.threshold(y_true, score)
+    assert figure.axes[0].lines[0].get_xdata()[0] == pytest.approx(0)
+    assert widgets.threshold(y_true, score + 10).axes[0].lines[0].get_xdata()[0] < 8.1
+
+
 def test_who_executes_in_batch_is_noticed(monkeypatch):
     from types import SimpleNamespace
 

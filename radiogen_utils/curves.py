@@ -1,0 +1,201 @@
+"""Plots of many analyses at once: the specification curve and what follows from it; calibration and decision curve."""
+
+from collections.abc import Mapping
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+
+from . import article
+from .facts import INPUTS, NAMES
+from .figures import COLOURS
+from .multiverse import CHOICES
+
+STARTS = {
+    "random": "random weights",
+    "natural": "natural images",
+    "composition": "glioblastoma, composition",
+    "dense": "glioblastoma, dense",
+}
+"""Initialisations of the multiverse as the figures call them."""
+START_COLOURS = {
+    "random": COLOURS["scratch"],
+    "natural": COLOURS["natural"],
+    "composition": sns.color_palette("colorblind")[4],
+    "dense": COLOURS["gbm"],
+}
+BINS = 60
+
+
+def specification_curve(table: pd.DataFrame, marks: Mapping[str, float] | None = None) -> plt.Figure:
+    """All AUCs in ascending order with their intervals, and below, where along the curve each choice was made.
+
+    A strip is as dark as the choice is frequent there: even grey means that it moves nothing, dark on the right that it
+    goes with high AUCs.
+
+    Args:
+        table: rows of `multiverse.run_frozen`.
+        marks: name -> AUC of studies to point out on the curve.
+    """
+    table = table.sort_values("auc", kind="stable", ignore_index=True)
+    groups = {"initialisation": tuple(STARTS)} | CHOICES
+    n_rows = sum(map(len, groups.values())) + 0.6 * len(groups)
+    figure, (curve, strips) = plt.subplots(
+        2,
+        1,
+        sharex=True,
+        figsize=(6.6, 3.1 + 0.145 * n_rows),
+        height_ratios=[3.1, 0.145 * n_rows],
+        layout="constrained",
+    )
+    x = np.arange(len(table)) / len(table)
+    curve.vlines(x, table.low, table.high, color="0.85", lw=0.4, rasterized=True)
+    curve.plot(x, table.auc, color="black", lw=2)
+    curve.axhline(0.5, color="0.7", lw=1, ls="--")
+    for arm, (auc, *_) in article.AUC.items():
+        curve.axhline(auc, color=COLOURS[arm], lw=1)
+        text = f"{auc:.3f} {NAMES[arm]} (paper)"
+        curve.text(1.01, auc, text, color=COLOURS[arm], fontsize=7, va="center")
+    for name, auc in (marks or {}).items():
+        place = np.searchsorted(table.auc, auc) / len(table)
+        curve.plot(place, auc, "o", color="black", mfc="white", ms=6, zorder=5)
+        curve.annotate(
+            name,
+            (place, auc),
+            (8, -14),
+            textcoords="offset points",
+            fontsize=8,
+            bbox={"fc": "white", "ec": "none", "pad": 1},
+        )
+    curve.set(ylabel="AUC with 95 % interval", xlim=(0, 1), ylim=(table.low.quantile(0.002), table.high.max()))
+    _strips(strips, table, groups)
+    ticks = np.linspace(0, 1, 6)
+    strips.set_xticks(ticks, [f"{tick:.0%}" for tick in ticks])
+    strips.set_xlabel(f"share of the {len(table):,} analyses with a lower AUC")
+    sns.despine(figure)
+    return figure
+
+
+def _strips(axes: plt.Axes, table: pd.DataFrame, groups: Mapping[str, tuple]) -> None:
+    """One strip an option, a group a choice."""
+    bins = np.arange(len(table)) * BINS // len(table)
+    edges, y, labels = np.linspace(0, 1, BINS + 1), 0.0, {}
+    for name, options in groups.items():
+        y += 0.6
+        axes.text(1.01, y + len(options) / 2 - 0.5, name, fontsize=8, va="center", weight="bold", clip_on=False)
+        for option in options:
+            chosen = table[name] == option
+            share = chosen.groupby(bins).mean().to_numpy() / max(chosen.mean(), 1e-9)
+            colour = START_COLOURS.get(option, "black") if name == "initialisation" else "0.15"
+            shades = sns.light_palette(colour, as_cmap=True)
+            axes.pcolormesh(
+                edges, [y - 0.42, y + 0.42], share[None], cmap=shades, vmin=0, vmax=2, rasterized=True, shading="flat"
+            )
+            labels[y] = STARTS.get(option, str(option)) if name == "initialisation" else str(option)
+            y += 1
+    axes.set_yticks(list(labels), list(labels.values()), fontsize=7.5)
+    for tick, start in zip(axes.get_yticklabels(), STARTS, strict=False):
+        tick.set_color(START_COLOURS[start])
+    axes.tick_params(length=0)
+    axes.set_ylim(y - 0.4, 0)
+
+
+def explained(shares: Mapping[str, float]) -> plt.Figure:
+    """What each choice explains of the spread of the AUCs; start and seed stand out.
+
+    Args:
+        shares: of `multiverse.explained_variance`.
+    """
+    values = pd.Series(shares).sort_values()
+    figure, axes = plt.subplots(figsize=(6, 0.3 * len(values) + 0.8), layout="constrained")
+    colours = [{"initialisation": COLOURS["gbm"], "seed": "black"}.get(name, "0.75") for name in values.index]
+    axes.barh(values.index, values, color=colours)
+    for position, value in enumerate(values):
+        axes.text(value, position, f" {value:.1%}", va="center", fontsize=8)
+    axes.set(xlabel="share of the AUCs' variance", xlim=(0, values.max() * 1.15))
+    axes.xaxis.set_major_formatter("{x:.0%}")
+    sns.despine(figure)
+    return figure
+
+
+def shares_against_null(compared: pd.DataFrame) -> plt.Figure:
+    """In what share of the specifications a start beats random weights; grey, what exchanging ranks gives.
+
+    Args:
+        compared: rows with initialisation, sequences, share, null_low, null_high.
+    """
+    figure, axes = plt.subplots(figsize=(6, 0.32 * len(compared) + 0.9), layout="constrained")
+    names = {"any": "all sequences together", "all": "three sequences"}
+    labels = []
+    for position, row in enumerate(compared[::-1].itertuples()):
+        axes.plot([row.null_low, row.null_high], [position] * 2, color="0.8", lw=9, solid_capstyle="butt")
+        axes.plot(row.share, position, "o", color=START_COLOURS[row.initialisation])
+        axes.text(1.02, position, f"{row.share:.0%}", va="center", fontsize=8, transform=axes.get_yaxis_transform())
+        labels.append(f"{STARTS[row.initialisation]}; {names.get(row.sequences, row.sequences)}")
+    axes.set_yticks(range(len(labels)), labels, fontsize=8)
+    axes.axvline(0.5, color="0.5", lw=1, ls="--")
+    axes.set(
+        xlim=(0, 1),
+        xlabel="share of the specifications in which it beats random weights\ngrey: 95 % of what chance gives",
+    )
+    axes.xaxis.set_major_formatter("{x:.0%}")
+    sns.despine(figure)
+    return figure
+
+
+def calibration(curves: Mapping[str, pd.DataFrame], probability: np.ndarray) -> plt.Figure:
+    """Observed against predicted share of positives, in bins; a rug of the predictions below.
+
+    Args:
+        curves: model -> `evaluation.calibration`.
+        probability: (N,) of the patients, for the rug.
+    """
+    figure, axes = plt.subplots(figsize=(4.6, 4.6), layout="constrained")
+    axes.plot([0, 1], [0, 1], color="0.7", lw=1, ls="--")
+    for number, (name, curve) in enumerate(curves.items()):
+        colour = sns.color_palette("colorblind")[number]
+        error = [curve.observed - curve.low, curve.high - curve.observed]
+        axes.errorbar(curve.predicted, curve.observed, error, fmt="o-", color=colour, capsize=2)
+        axes.text(0.03, 0.96 - 0.06 * number, name, color=colour, fontsize=9, va="top", transform=axes.transAxes)
+    sns.rugplot(x=probability, ax=axes, color="0.3", height=0.03)
+    axes.set(xlabel="predicted probability", ylabel="observed share of cluster 2", xlim=(0, 1), ylim=(0, 1))
+    sns.despine(figure)
+    return figure
+
+
+def decision_curves(curves: Mapping[str, pd.DataFrame]) -> plt.Figure:
+    """Net benefit by threshold: models, everybody, nobody; the first model with its interval.
+
+    Args:
+        curves: model -> `decisions.decision_curve`, all of the same thresholds.
+    """
+    figure, axes = plt.subplots(figsize=(6.4, 4), layout="constrained")
+    first = next(iter(curves.values()))
+    ends = {name: curve.model.iloc[-1] for name, curve in curves.items()} | {"nobody": 0.0}
+    gap, place = 0.06 * (first.high.max() + 0.04), -np.inf
+    for name in sorted(ends, key=ends.get):  # labels of ends that lie close are moved apart
+        place = max(place + gap, ends[name])
+        ends[name] = place
+    for colour, (name, curve) in zip(sns.color_palette("colorblind"), curves.items(), strict=False):
+        axes.plot(curve.index, curve.model, color=colour, lw=2)
+        axes.text(curve.index[-1], ends[name], f" {name}", color=colour, va="center", fontsize=9)
+    axes.fill_between(first.index, first.low, first.high, color=sns.color_palette("colorblind")[0], alpha=0.12, lw=0)
+    axes.plot(first.index, first.everybody, color="0.4", lw=1.5, ls=":")
+    axes.axhline(0, color="0.4", lw=1.5)
+    axes.text(first.index[-1], ends["nobody"], " nobody", color="0.4", va="center", fontsize=9)
+    place = first.index[np.argmin(np.abs(first.everybody - 0.02))]
+    axes.annotate("everybody", (place, 0.02), (4, 4), textcoords="offset points", color="0.4", fontsize=9)
+    axes.set(xlabel="threshold: act from this probability on", ylabel="net benefit (true positives a patient)")
+    axes.set(xlim=(first.index[0], first.index[-1]), ylim=(-0.03, first.high.max() + 0.01))
+    axes.xaxis.set_major_formatter("{x:.0%}")
+    sns.despine(figure)
+    return figure
+
+
+def arm_name(row: object) -> str:
+    """How a figure calls a row of the arms in figures/beyond.json."""
+    if row.readout == "discriminant":
+        return f"probe, {INPUTS.get(row.sequences, row.sequences)}, {row.pooling}"
+    detail = row.backbone if row.readout == "alone" else row.readout
+    return row.arm if row.arm.startswith("age") else f"{row.arm}, {detail}"

@@ -1,0 +1,76 @@
+"""`curves`: what the plots of many analyses show."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+
+from radiogen_utils import curves, decisions, evaluation, multiverse
+
+
+@pytest.fixture(scope="module")
+def table():
+    """Specifications whose AUC depends on the sequences alone."""
+    rng = np.random.default_rng(0)
+    drawn = multiverse.draw_specifications(60)
+    rows = pd.concat([drawn.assign(number=drawn.index, initialisation=start) for start in curves.STARTS])
+    auc = 0.6 + 0.1 * (rows.sequences == "all") + rng.normal(0, 0.01, len(rows))
+    return rows.assign(auc=auc, low=auc - 0.1, high=auc + 0.1).reset_index(drop=True)
+
+
+@pytest.fixture(autouse=True)
+def close():
+    yield
+    plt.close("all")
+
+
+def test_the_specification_curve_shows_every_auc_and_where_each_option_lies(table):
+    figure = curves.specification_curve(table, {"a study": 0.65})
+    top, strips = figure.axes
+    assert np.allclose(top.lines[0].get_ydata(), np.sort(table.auc))
+    labels = [tick.get_text() for tick in strips.get_yticklabels()]
+    assert len(labels) == len(curves.STARTS) + sum(map(len, multiverse.CHOICES.values()))
+    density = [mesh.get_array().ravel() for mesh in strips.collections]
+    where = labels.index("FLAIR")
+    thirds = density[where][:20].sum(), density[where][-20:].sum()
+    assert thirds[0] > 3 * thirds[1]
+    start = density[0]
+    assert start[:30].sum() == pytest.approx(start[30:].sum(), rel=0.25)
+    assert "a study" in [text.get_text() for text in top.texts]
+
+
+def test_shares_and_explained_variance_are_named_and_placed():
+    rows = pd.DataFrame(
+        {"initialisation": ["dense", "natural"], "sequences": ["any", "all"], "share": [0.9, 0.4]}
+        | {"null_low": 0.3, "null_high": 0.7}
+    )
+    axes = curves.shares_against_null(rows).axes[0]
+    labels = [tick.get_text() for tick in axes.get_yticklabels()]
+    assert labels == ["natural images; three sequences", "glioblastoma, dense; all sequences together"]
+    assert [text.get_text() for text in axes.texts] == ["40%", "90%"]
+    axes = curves.explained({"seed": 0.01, "initialisation": 0.2}).axes[0]
+    assert [bar.get_width() for bar in axes.patches] == [0.01, 0.2]
+
+
+def test_calibration_and_decision_curves_are_drawn_with_their_names():
+    rng = np.random.default_rng(0)
+    y_true, chance = rng.random(60) < 0.3, rng.random(60)
+    axes = curves.calibration({"images": evaluation.calibration(y_true, chance)}, chance).axes[0]
+    assert "images" in [text.get_text() for text in axes.texts]
+    thresholds = np.linspace(0.05, 0.5, 10)
+    found = decisions.decision_curve(y_true, chance, thresholds, n_resamples=20)
+    axes = curves.decision_curves({"images": found}).axes[0]
+    assert np.array_equal(axes.lines[0].get_ydata(), found.model)
+    assert {" images", " nobody", "everybody"} <= {text.get_text() for text in axes.texts}
+
+
+def test_arms_have_readable_names():
+    blank = {"arm": "images", "backbone": "", "sequences": "", "readout": "stacked", "pooling": ""}
+    rows = [
+        blank,
+        blank | {"arm": "age and grade"},
+        blank | {"arm": "image features", "backbone": "trees", "readout": "alone"},
+        blank | {"arm": "gbm", "sequences": "all", "readout": "discriminant", "pooling": "tumour"},
+    ]
+    names = [curves.arm_name(row) for row in pd.DataFrame(rows).itertuples()]
+    assert names == ["images, stacked", "age and grade", "image features, trees", "probe, three sequences, tumour"]
