@@ -1,4 +1,4 @@
-"""Plots of many analyses at once: the specification curve and what follows from it; calibration and decision curve."""
+"""Plots of many analyses at once: the specification curve and what follows from it; decision curves."""
 
 from collections.abc import Mapping
 
@@ -8,7 +8,8 @@ import pandas as pd
 import seaborn as sns
 
 from . import article
-from .figures import COLOURS, INPUTS, NAMES
+from .facts import INPUTS, NAMES
+from .figures import COLOURS
 from .multiverse import CHOICES
 
 STARTS = {
@@ -139,26 +140,6 @@ def shares_against_null(compared: pd.DataFrame) -> plt.Figure:
         xlabel="share of the specifications in which it beats random weights\ngrey: 95 % of what chance gives",
     )
     axes.xaxis.set_major_formatter("{x:.0%}")
-    sns.despine(figure)
-    return figure
-
-
-def calibration(curves: Mapping[str, pd.DataFrame], probability: np.ndarray) -> plt.Figure:
-    """Observed against predicted share of positives, in bins; a rug of the predictions below.
-
-    Args:
-        curves: model -> `evaluation.calibration`.
-        probability: (N,) of the patients, for the rug.
-    """
-    figure, axes = plt.subplots(figsize=(4.6, 4.6), layout="constrained")
-    axes.plot([0, 1], [0, 1], color="0.7", lw=1, ls="--")
-    for number, (name, curve) in enumerate(curves.items()):
-        colour = sns.color_palette("colorblind")[number]
-        error = [curve.observed - curve.low, curve.high - curve.observed]
-        axes.errorbar(curve.predicted, curve.observed, error, fmt="o-", color=colour, capsize=2)
-        axes.text(0.03, 0.96 - 0.06 * number, name, color=colour, fontsize=9, va="top", transform=axes.transAxes)
-    sns.rugplot(x=probability, ax=axes, color="0.3", height=0.03)
-    axes.set(xlabel="predicted probability", ylabel="observed share of cluster 2", xlim=(0, 1), ylim=(0, 1))
     sns.despine(figure)
     return figure
 
