@@ -195,6 +195,7 @@ def summarise(parts: dict[str, tuple[pd.DataFrame, np.ndarray]], labels: pd.Seri
         "compared": judge(pd.DataFrame(rows)).to_dict("records"),
         "null": nulls,
         "explained": {kind: multiverse.explained_variance(table).to_dict() for kind, (table, _) in parts.items()},
+        "all else equal": multiverse.variance_all_else_equal(parts["frozen"][0]).to_dict(),
         "published": published(parts["frozen"][0]),
         "studies": studies(),
     }

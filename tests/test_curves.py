@@ -48,8 +48,10 @@ def test_shares_and_explained_variance_are_named_and_placed():
     labels = [tick.get_text() for tick in axes.get_yticklabels()]
     assert labels == ["natural images; three sequences", "glioblastoma, dense; all sequences together"]
     assert [text.get_text() for text in axes.texts] == ["40%", "90%"]
-    axes = curves.explained({"seed": 0.01, "initialisation": 0.2}).axes[0]
-    assert [bar.get_width() for bar in axes.patches] == [0.01, 0.2]
+    alone, equal = {"seed": 0.01, "initialisation": 0.2}, {"seed": 0.3, "initialisation": 0.25}
+    axes = curves.explained(alone, equal).axes[0]
+    assert [bar.get_width() for bar in axes.patches] == [0.2, 0.01]
+    assert axes.collections[0].get_offsets()[:, 0].tolist() == [0.25, 0.3]
 
 
 def test_decision_curves_are_drawn_with_their_names():
