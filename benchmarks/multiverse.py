@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import roc_auc_score
 
-from radiogen_utils import article, curves, evaluation, multiverse, verdicts
+from radiogen_utils import article, curves, evaluation, facts, figures, multiverse, verdicts
 from radiogen_utils.course import precomputed
 from radiogen_utils.course.settings import PROFILES
 from radiogen_utils.data.cohort import SEQUENCES, open_cohort
@@ -168,12 +168,16 @@ def published(table: pd.DataFrame) -> list[dict]:
 
 
 def studies() -> dict[str, float]:
-    """AUCs of the two studies' main arms, FLAIR from glioblastoma: fine-tuned, and the dense network's linear probe."""
-    results = json.loads((precomputed.FOLDER / "results.json").read_text(encoding="utf-8"))
-    arms = {(row["arm"], row["backbone"]): row["auc"] for row in results["roc"]["summary"]}
-    probes = precomputed.second_study().query("arm == 'gbm' and sequences == 'FLAIR' and pooling == 'patch'")
-    aucs = [roc_auc_score(rows.y_true, rows.score) for _, rows in probes.groupby(["network", "repeat"])]
-    return {"first study": arms["gbm", "compact"], "second study": float(np.mean(aucs))}
+    """AUCs of the two studies' primary arms, FLAIR from glioblastoma: fine-tuned, and the dense network's probe."""
+    tables = {
+        "first study": (facts.read(precomputed.FOLDER / "predictions.csv"), facts.FIRST_STUDY),
+        "second study": (precomputed.second_study(), facts.SECOND_STUDY),
+    }
+    found = {}
+    for name, (table, model) in tables.items():
+        runs = facts.of_model(table, model).groupby(["network", "repeat"], dropna=False)
+        found[name] = float(np.mean([roc_auc_score(rows.y_true, rows.score) for _, rows in runs]))
+    return found
 
 
 def summarise(parts: dict[str, tuple[pd.DataFrame, np.ndarray]], labels: pd.Series) -> dict:
@@ -191,6 +195,7 @@ def summarise(parts: dict[str, tuple[pd.DataFrame, np.ndarray]], labels: pd.Seri
         "compared": judge(pd.DataFrame(rows)).to_dict("records"),
         "null": nulls,
         "explained": {kind: multiverse.explained_variance(table).to_dict() for kind, (table, _) in parts.items()},
+        "all else equal": multiverse.variance_all_else_equal(parts["frozen"][0]).to_dict(),
         "published": published(parts["frozen"][0]),
         "studies": studies(),
     }
@@ -223,8 +228,7 @@ def write(parts: dict[str, tuple[pd.DataFrame, np.ndarray]], labels: pd.Series) 
     text = json.dumps(found, indent=1, default=float)
     (precomputed.FOLDER / "multiverse.json").write_text(text + "\n", encoding="utf-8")
     figure = curves.specification_curve(table[table.kind == "frozen"], found["studies"])
-    for suffix in ("png", "svg"):
-        figure.savefig(precomputed.FOLDER / f"multiverse.{suffix}", dpi=200, bbox_inches="tight")
+    figures.finish(figure, precomputed.FOLDER / "multiverse.png", False)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Plots of many analyses at once: the specification curve and what follows from it; calibration and decision curve."""
+"""Plots of many analyses at once: the specification curve and what follows from it; decision curves."""
 
 from collections.abc import Mapping
 
@@ -101,19 +101,22 @@ def _strips(axes: plt.Axes, table: pd.DataFrame, groups: Mapping[str, tuple]) ->
     axes.set_ylim(y - 0.4, 0)
 
 
-def explained(shares: Mapping[str, float]) -> plt.Figure:
+def explained(alone: Mapping[str, float], all_else_equal: Mapping[str, float]) -> plt.Figure:
     """What each choice explains of the spread of the AUCs; start and seed stand out.
 
     Args:
-        shares: of `multiverse.explained_variance`.
+        alone: of `multiverse.explained_variance`, the bars.
+        all_else_equal: of `multiverse.variance_all_else_equal`, the circles.
     """
-    values = pd.Series(shares).sort_values()
-    figure, axes = plt.subplots(figsize=(6, 0.3 * len(values) + 0.8), layout="constrained")
-    colours = [{"initialisation": COLOURS["gbm"], "seed": "black"}.get(name, "0.75") for name in values.index]
-    axes.barh(values.index, values, color=colours)
-    for position, value in enumerate(values):
-        axes.text(value, position, f" {value:.1%}", va="center", fontsize=8)
-    axes.set(xlabel="share of the AUCs' variance", xlim=(0, values.max() * 1.15))
+    table = pd.DataFrame({"alone": alone, "equal": all_else_equal}).sort_values("equal")
+    figure, axes = plt.subplots(figsize=(6, 0.32 * len(table) + 1), layout="constrained")
+    colours = [{"initialisation": COLOURS["gbm"], "seed": "black"}.get(name, "0.7") for name in table.index]
+    axes.barh(table.index, table.alone, color=colours, height=0.55)
+    axes.scatter(table.equal, table.index, color=colours, facecolor="white", s=36, lw=1.6, zorder=3)
+    for position, row in enumerate(table.itertuples()):
+        axes.text(row.equal, position, f"   {row.equal:.0%}", va="center", fontsize=8)
+    axes.set(xlim=(0, table.max().max() * 1.12))
+    axes.set_xlabel("share of the AUCs' variance\nbar: the choice by itself; circle: all else equal")
     axes.xaxis.set_major_formatter("{x:.0%}")
     sns.despine(figure)
     return figure
@@ -140,26 +143,6 @@ def shares_against_null(compared: pd.DataFrame) -> plt.Figure:
         xlabel="share of the specifications in which it beats random weights\ngrey: 95 % of what chance gives",
     )
     axes.xaxis.set_major_formatter("{x:.0%}")
-    sns.despine(figure)
-    return figure
-
-
-def calibration(curves: Mapping[str, pd.DataFrame], probability: np.ndarray) -> plt.Figure:
-    """Observed against predicted share of positives, in bins; a rug of the predictions below.
-
-    Args:
-        curves: model -> `evaluation.calibration`.
-        probability: (N,) of the patients, for the rug.
-    """
-    figure, axes = plt.subplots(figsize=(4.6, 4.6), layout="constrained")
-    axes.plot([0, 1], [0, 1], color="0.7", lw=1, ls="--")
-    for number, (name, curve) in enumerate(curves.items()):
-        colour = sns.color_palette("colorblind")[number]
-        error = [curve.observed - curve.low, curve.high - curve.observed]
-        axes.errorbar(curve.predicted, curve.observed, error, fmt="o-", color=colour, capsize=2)
-        axes.text(0.03, 0.96 - 0.06 * number, name, color=colour, fontsize=9, va="top", transform=axes.transAxes)
-    sns.rugplot(x=probability, ax=axes, color="0.3", height=0.03)
-    axes.set(xlabel="predicted probability", ylabel="observed share of cluster 2", xlim=(0, 1), ylim=(0, 1))
     sns.despine(figure)
     return figure
 

@@ -347,9 +347,28 @@ def _aucs(y_true: np.ndarray, scores: np.ndarray) -> np.ndarray:
 def explained_variance(table: pd.DataFrame) -> pd.Series:
     """How much of the AUCs' variance each choice explains alone: R² of the means of its options; largest first.
 
-    The seed, which nobody chooses for a reason, tells how much is nothing but noise.
+    A choice that raises the AUC here and lowers it there explains nothing alone; see `variance_all_else_equal`.
     """
     total = ((table.auc - table.auc.mean()) ** 2).sum()
     names = ["initialisation", *CHOICES]
     fitted = {name: table.groupby(name).auc.transform("mean") - table.auc.mean() for name in names}
     return pd.Series({name: (values**2).sum() / total for name, values in fitted.items()}).sort_values(ascending=False)
+
+
+def variance_all_else_equal(table: pd.DataFrame) -> pd.Series:
+    """How much of the AUCs' variance there is between analyses that differ in one choice alone, by choice.
+
+    The total effect of Homma and Saltelli (Reliability Engineering and System Safety 1996;52:1–17), which holds what
+    the choice does alone and together with others, so that these shares may add up to more than one. That of the seed,
+    which nobody chooses for a reason, tells how much is nothing but noise. It is estimated from the analyses that were
+    drawn together with another one that differs in this choice alone; NaN where there are none.
+    """
+    names, total = ["initialisation", *CHOICES], table.auc.var(ddof=0)
+    found = {}
+    for name in names:
+        alike = table.groupby([other for other in names if other != name]).auc
+        freedom = alike.size() - 1
+        within = (alike.var() * freedom).sum() / freedom.sum() if freedom.sum() else np.nan
+        options = table[name].nunique()
+        found[name] = within * (options - 1) / options / total  # drawn without replacement from so many options
+    return pd.Series(found)

@@ -161,3 +161,15 @@ def test_significant_shares_count_both_directions():
     assert multiverse.significant_shares(table, scores, labels, "a", "b")[0] > 0.8
     forward, backward = multiverse.significant_shares(table, scores, labels, "b", "a")
     assert forward == 0 and backward > 0.8
+
+
+def test_what_only_interacts_is_seen_all_else_equal_and_not_alone():
+    drawn = multiverse.draw_specifications(4000, 0).assign(initialisation="a")
+    either = (drawn.scale == "native") ^ (drawn.pooling == "patch")  # each matters, in a way that the other decides
+    noise = np.random.default_rng(0).normal(0, 0.01, len(drawn))
+    table = drawn.assign(auc=0.6 + 0.1 * either + 0.1 * (drawn.folds == 5) + noise)
+    alone, equal = multiverse.explained_variance(table), multiverse.variance_all_else_equal(table)
+    assert alone["scale"] < 0.02 and equal["scale"] == pytest.approx(0.5, abs=0.05)
+    assert equal["folds"] == pytest.approx(alone["folds"], abs=0.05)
+    assert alone["seed"] < 0.01 and equal["seed"] == pytest.approx(0.01**2 / table.auc.var(), rel=0.3)
+    assert np.isnan(equal["initialisation"]) or equal["initialisation"] == 0
