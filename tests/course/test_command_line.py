@@ -8,12 +8,14 @@ import sys
 from dataclasses import replace
 
 import nbformat
+import pandas as pd
 import pytest
 
 from radiogen_utils import evaluation, facts, repeats
 from radiogen_utils.course import command_line, publishing, run_folder, runner
+from radiogen_utils.course.first_study import FirstStudy
 from radiogen_utils.course.precomputed import NETWORK
-from radiogen_utils.course.run_folder import MissingStep, RunFolder
+from radiogen_utils.course.run_folder import RunFolder
 from radiogen_utils.facts import Model
 from radiogen_utils.support import project_root
 
@@ -83,7 +85,7 @@ def test_data_that_are_not_there_are_told_before_anything_runs(tmp_path):
 
 def test_every_notebook_declares_the_common_parameters_and_what_it_writes():
     declared = runner.parameters_of(list(runner.notebooks().values()))
-    assert len(declared) == 8
+    assert len(declared) == 11
     for path, names in declared.items():
         assert {"profile", "out"} <= names
         assert nbformat.read(path, as_version=4).metadata["radiogen"]["writes"]
@@ -94,24 +96,23 @@ def test_notebooks_are_committed_without_outputs(path):
     for cell in nbformat.read(path, as_version=4).cells:
         if cell.cell_type == "code":
             assert not cell.outputs and cell.execution_count is None
-            assert len(cell.source.splitlines()) <= 30
+            assert len(cell.source.splitlines()) <= (40 if "setup" in cell.metadata.get("tags", []) else 30)
 
 
 @pytest.mark.parametrize("number", ["01", "02", "03", "04", "05", "07", "08"])
 def test_a_notebook_opens_alone(number, tiny_cohort, tmp_path, monkeypatch):
     """In an empty run folder, whatever ran before; no cohort of this machine is looked for."""
-    phantom = tiny_cohort(n_patients=4, prefix="PHANTOM")
+    phantom = tiny_cohort(n_patients=16, prefix="PHANTOM")
     monkeypatch.setattr(run_folder, "find_cohort", lambda *_: phantom)
+
+    def scores(study):  # what training would take minutes to find
+        labels = study.data.labels
+        rows = {"fold": 0, "patient": labels.index, "y_true": labels.to_numpy(), "score": 0.5}
+        return facts.table(facts.FIRST_STUDY, 0, repeat=0, **rows)
+
+    monkeypatch.setattr(FirstStudy, "scores", scores)
+    monkeypatch.setattr(FirstStudy, "permutations", lambda study: pd.DataFrame(columns=[*facts.FACTS, "auc"]))
     open_notebook(number, out=str(tmp_path / "out"), profile="smoke")
-
-
-def test_the_phantoms_heatmaps_are_not_those_of_the_scores_that_come_with_the_course(
-    tiny_cohort, tmp_path, monkeypatch
-):
-    phantom = tiny_cohort(n_patients=4, prefix="PHANTOM")
-    monkeypatch.setattr(run_folder, "find_cohort", lambda *_: phantom)
-    with pytest.raises(MissingStep, match="run notebooks/04_"):
-        open_notebook("06", out=str(tmp_path / "out"), profile="smoke")
 
 
 def test_parameters_reach_the_notebook_and_its_prints_the_screen(course, capfd):
