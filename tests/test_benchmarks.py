@@ -47,7 +47,7 @@ def quick(bench, monkeypatch, tmp_path):
     interleave = bench.interleave
     monkeypatch.setattr(bench, "interleave", lambda contenders, turns=1: interleave(contenders, turns))
     shipped = facts.read(project_root() / "figures" / "predictions.csv")
-    shipped = facts.select(shipped, arm=("gbm", "scratch"), sequences="FLAIR", split="folds", repeat=0)
+    shipped = facts.select(shipped, arm=("gbm", "scratch", "natural"), sequences="FLAIR", split="folds", repeat=0)
     (tmp_path / "figures").mkdir()
     shipped.to_csv(tmp_path / "figures" / "predictions.csv", index=False)
     monkeypatch.setattr(bench, "project_root", lambda: tmp_path)
