@@ -57,17 +57,12 @@ def specification_curve(table: pd.DataFrame, marks: Mapping[str, float] | None =
         curve.axhline(auc, color=COLOURS[arm], lw=1)
         text = f"{auc:.3f} {NAMES[arm]} (paper)"
         curve.text(1.01, auc, text, color=COLOURS[arm], fontsize=7, va="center")
-    for name, auc in (marks or {}).items():
-        place = np.searchsorted(table.auc, auc) / len(table)
-        curve.plot(place, auc, "o", color="black", mfc="white", ms=6, zorder=5)
-        curve.annotate(
-            name,
-            (place, auc),
-            (8, -14),
-            textcoords="offset points",
-            fontsize=8,
-            bbox={"fc": "white", "ec": "none", "pad": 1},
-        )
+    for number, name in enumerate(sorted(marks or {}, key=(marks or {}).get)):  # labels below and above in turn
+        place = np.searchsorted(table.auc, marks[name]) / len(table)
+        curve.plot(place, marks[name], "o", color="black", mfc="white", ms=6, zorder=5)
+        offset, side = ((-8, 12), "right") if number % 2 else ((8, -14), "left")
+        box = {"fc": "white", "ec": "none", "pad": 1}
+        curve.annotate(name, (place, marks[name]), offset, textcoords="offset points", ha=side, fontsize=8, bbox=box)
     curve.set(ylabel="AUC with 95 % interval", xlim=(0, 1), ylim=(table.low.quantile(0.002), table.high.max()))
     _strips(strips, table, groups)
     ticks = np.linspace(0, 1, 6)
