@@ -6,6 +6,8 @@ since, is executed here if it needs no data, and shown without outputs if it doe
 """
 
 import argparse
+import ast
+import contextlib
 import importlib
 import json
 import os
@@ -17,6 +19,7 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
 import pandas as pd
 
@@ -30,14 +33,14 @@ PAGES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")
 """Pages of the site that stand in the project's root; so does the folder `docs`."""
 API = ("", "data", "phantom")
 """Packages of `radiogen_utils` whose public functions have pages; the machinery in `course` has none."""
-NEEDS_DATA = re.compile(r"\bopen_cohort\(|\brun\.patches\(|\bfind_slices\(")
+NEEDS_DATA = re.compile(r"\bopen_cohort\(|\brun\.patches\(|\bfind_slices\(|\brun\.lesions\(")
 DATA_FILES = {
-    "predictions.csv": r"\brun\.scores\(",
+    "predictions.csv": r"\brun\.scores\(|\bflair_scores\(|\bpredictions\.csv\b",
     "second_study.csv": r"\bsecond_study\(",
-    "multiverse.csv": r"\bmultiverse\.csv\b|\bprecomputed\.multiverse\(",
+    "multiverse.csv": r"\bprecomputed\.multiverse\(",
+    "beyond.csv": r"\bprecomputed\.beyond\(",
 }
 """Files of scores, and how a notebook's code reads them."""
-_PLOT = re.compile(r"\b(figures|pictures|widgets|power|multiverse)\.([a-z]\w*)\(")
 
 
 @dataclass(frozen=True)
@@ -149,6 +152,7 @@ def page(chapter: Chapter, results: dict, folder: Path) -> dict:
         if re.search(pattern, chapter.code) and (folder / "figures" / name).exists()
     ]
     cells, heading, targets = [], "", set()
+    modules = imported(chapter.code)
     for cell in notebook["cells"]:
         text, tags = authoring.source(cell), authoring.tags(cell)
         if cell["cell_type"] == "markdown":
@@ -167,7 +171,7 @@ def page(chapter: Chapter, results: dict, folder: Path) -> dict:
         targets |= set(names)
         cells.append(cell)
         if any("image/png" in output.get("data", {}) for output in cell.get("outputs", ())):
-            cell["metadata"]["mystnb"] = {"image": {"alt": alternative(cell, heading)}}
+            cell["metadata"]["mystnb"] = {"image": {"alt": alternative(cell, heading, modules)}}
             source = " and ".join(data) or "the cohort's images, which this site may not pass on"
             cells.append(_markdown(f"{{.provenance}}\nDrawn by the cell above from {source}; {chapter.origin}."))
     if not chapter.origin:
@@ -183,16 +187,33 @@ def target(figure: str) -> str:
     return "cell-" + Path(figure).stem.replace("_", "-")
 
 
-def alternative(cell: dict, heading: str) -> str:
-    """What a figure shows, in words: as the cell says it, else as the function that draws it does."""
+def alternative(cell: dict, heading: str, modules: dict[str, ModuleType]) -> str:
+    """What a figure shows, in words: as the cell says it, else as the function that draws it does.
+
+    Args:
+        cell: code cell.
+        heading: of the section that it stands in.
+        modules: `imported` of the notebook.
+    """
     if "alt" in cell["metadata"]:
         return cell["metadata"]["alt"]
-    for module, name in _PLOT.findall(authoring.source(cell)):
-        if name != "finish" and importlib.util.find_spec(f"radiogen_utils.{module}"):
-            function = getattr(importlib.import_module(f"radiogen_utils.{module}"), name, None)
-            if callable(function) and function.__doc__:
-                return f"{heading}: {function.__doc__.splitlines()[0].rstrip('.')}"
+    for name, function in re.findall(r"\b(\w+)\.([a-z]\w*)\(", authoring.source(cell)):
+        draw = getattr(modules.get(name), function, None)
+        if "Figure" in str(getattr(draw, "__annotations__", {}).get("return")):
+            return f"{heading}: {draw.__doc__.splitlines()[0].rstrip('.')}"
     return f"Figure of the section “{heading}”"
+
+
+def imported(text: str) -> dict[str, ModuleType]:
+    """The course's modules that a notebook's code imports, by the name that they have there."""
+    found = {}
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("radiogen_utils"):
+            for alias in node.names:
+                with contextlib.suppress(ModuleNotFoundError):  # what is no module
+                    module = importlib.import_module(f"{node.module}.{alias.name}")
+                    found[alias.asname or alias.name] = module
+    return found
 
 
 def explorers(chapter: Chapter, folder: Path) -> list[str]:

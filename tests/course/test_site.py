@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+from radiogen_utils import article, figures
 from radiogen_utils.course import authoring, precomputed, runner, site
 from radiogen_utils.support import project_root
 
@@ -31,7 +32,10 @@ def folder(tmp_path):
 
 
 def test_a_figure_says_what_it_shows_and_where_it_comes_from(folder):
-    code = 'scores = run.scores()\nfigures.finish(figures.figure1(rows), run.figures / "figure1.png")'
+    code = (
+        "from radiogen_utils import figures\nscores = run.scores()\n"
+        'figures.finish(figures.figure1(rows), run.figures / "figure1.png")'
+    )
     made = site.page(chapter(text("## Patches"), cell(code, png=True), writes=["figures/figure1.png"]), {}, folder)
     _, _, mark, shown, source = made["cells"]
     assert mark["source"] == "(cell-figure1)="
@@ -45,10 +49,15 @@ def test_a_figure_of_images_names_no_file_of_scores(folder):
 
 
 def test_an_authors_words_for_a_figure_come_first():
-    shown = cell("figures.figure1(rows)")
+    shown = cell("pictures.figure1(rows)")
+    modules = site.imported(
+        "from radiogen_utils import article, figures as pictures\nfrom radiogen_utils.facts import Model"
+    )
+    assert modules == {"article": article, "pictures": figures}
+    assert site.alternative(shown, "Patches", modules) == "Patches: Figure 1: tumour patches, a row a cluster"
     shown["metadata"]["alt"] = "Fifteen patches."
-    assert site.alternative(shown, "Patches") == "Fifteen patches."
-    assert site.alternative(cell("axes.plot(x)"), "Patches") == "Figure of the section “Patches”"
+    assert site.alternative(shown, "Patches", modules) == "Fifteen patches."
+    assert site.alternative(cell("axes.plot(x)"), "Patches", modules) == "Figure of the section “Patches”"
 
 
 def test_a_runs_parameters_are_left_out_and_hidden_cells_folded(folder):
@@ -67,7 +76,7 @@ def test_explorers_stand_before_the_doubts(folder):
     roc = chapter(cell("a = 1"), text("## What to doubt"), writes=["figures/figure2.png"])
     made = [c["source"] for c in site.page(roc, {}, folder)["cells"]]
     assert 'data-explorer="threshold"' in made[2] and made[3] == "## What to doubt"
-    many = chapter(cell('pd.read_csv("figures/multiverse.csv")'), text("## What to doubt"))
+    many = chapter(cell("table, found = precomputed.multiverse()"), text("## What to doubt"))
     assert site.explorers(many, folder) == []
     (folder / "specifications.md").touch()
     assert 'data-explorer="specifications"' in site.explorers(many, folder)[0]
