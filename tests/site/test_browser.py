@@ -149,8 +149,6 @@ def test_the_search_finds_grad_cam(tab):
 
 def test_solutions_and_answers_open(html, tab):
     closed = [name for name in pages(html) if "<summary>Solution</summary>" in (html / name).read_text()]
-    if not closed:
-        pytest.skip("no notebook has exercises")
     tab.go(closed[0])
     solution = tab.locator("details", has=tab.locator("summary", has_text="Solution")).first
     code = solution.locator("pre").first
@@ -163,8 +161,6 @@ def test_a_term_tells_what_it_means(html, tab):
     linking = [
         name for name in pages(html) if re.search(r'href="glossary\.html#[^"]+" title="', (html / name).read_text())
     ]
-    if not linking:
-        pytest.skip("no notebook links the glossary")
     tab.go(linking[0])
     tab.locator("a.term").first.focus()
     assert tab.locator("#term-tip").is_visible() and len(tab.locator("#term-tip").inner_text()) > 20
