@@ -146,6 +146,7 @@ def page(chapter: Chapter, results: dict, folder: Path) -> dict:
         folder: of the gathered pages; only files that are there are linked.
     """
     notebook = json.loads(json.dumps(chapter.notebook))
+    notebook["metadata"].pop("widgets", None)  # nobody can turn them here, and their scripts come from the network
     data = [
         f"[{name}](../figures/{name})"
         for name, pattern in DATA_FILES.items()

@@ -67,6 +67,12 @@ def test_a_runs_parameters_are_left_out_and_hidden_cells_folded(folder):
     assert [authoring.tags(c) for c in made["cells"][1:]] == [["parameters", "hide-input"], ["hide-input"]]
 
 
+def test_no_widgets_state_is_left_whose_scripts_would_be_fetched(folder):
+    roc = chapter(cell("a = 1"))
+    roc.notebook["metadata"]["widgets"] = {"application/vnd.jupyter.widget-state+json": {}}
+    assert "widgets" not in site.page(roc, {}, folder)["metadata"]
+
+
 def test_a_chapter_that_was_not_run_says_so(folder):
     assert "were not run" in site.page(chapter(cell("a = 1"), origin=""), {}, folder)["cells"][1]["source"]
     assert "were not run" not in json.dumps(site.page(chapter(cell("a = 1")), {}, folder))
