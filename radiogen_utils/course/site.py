@@ -137,12 +137,11 @@ def _commit(results: dict) -> str:
     return f"[{short}]({authoring.REPOSITORY}/commit/{commit[:40]})" if authoring.REPOSITORY else short
 
 
-def page(chapter: Chapter, results: dict, folder: Path) -> dict:
+def page(chapter: Chapter, folder: Path) -> dict:
     """A chapter's notebook as the site shows it: alternative texts, where its figures come from, explorers.
 
     Args:
         chapter: the notebook.
-        results: results.json of the run.
         folder: of the gathered pages; only files that are there are linked.
     """
     notebook = json.loads(json.dumps(chapter.notebook))
@@ -152,14 +151,15 @@ def page(chapter: Chapter, results: dict, folder: Path) -> dict:
         for name, pattern in DATA_FILES.items()
         if re.search(pattern, chapter.code) and (folder / "figures" / name).exists()
     ]
+    if NEEDS_DATA.search(chapter.code):
+        data.append("the cohort's images, which this site may not pass on")
+    source = f"This chapter reads {' and '.join(data)}; " if data else ""
     cells, heading, targets = [], "", set()
-    modules = imported(chapter.code)
+    modules, explored = imported(chapter.code), explorers(chapter, folder)
     for cell in notebook["cells"]:
         text, tags = authoring.source(cell), authoring.tags(cell)
         if cell["cell_type"] == "markdown":
             heading = (re.findall(r"^#+ (.*)$", text, re.MULTILINE) or [heading])[-1]
-            if text.startswith("## What to doubt"):
-                cells += [_markdown(part) for part in explorers(chapter, folder)]
             cells.append(cell)
             continue
         if {"injected-parameters", "bookkeeping"} & set(tags):
@@ -173,8 +173,8 @@ def page(chapter: Chapter, results: dict, folder: Path) -> dict:
         cells.append(cell)
         if any("image/png" in output.get("data", {}) for output in cell.get("outputs", ())):
             cell["metadata"]["mystnb"] = {"image": {"alt": alternative(cell, heading, modules)}}
-            source = " and ".join(data) or "the cohort's images, which this site may not pass on"
-            cells.append(_markdown(f"{{.provenance}}\nDrawn by the cell above from {source}; {chapter.origin}."))
+            cells.append(_markdown(f"{{.provenance}}\nDrawn by the cell above. {source}run: {chapter.origin}."))
+            cells += [_markdown(explored.pop(call)) for call in [*explored] if call in text]
     if not chapter.origin:
         note = "The cells below were not run, because they need the images: `make figures`, then `make site`."
         cells.insert(1, _markdown(f":::{{note}}\n{note}\n:::"))
@@ -217,13 +217,13 @@ def imported(text: str) -> dict[str, ModuleType]:
     return found
 
 
-def explorers(chapter: Chapter, folder: Path) -> list[str]:
-    """What can be explored without a kernel in this chapter."""
-    found = []
-    if "figure2.png" in chapter.figures:
-        found.append("## Choose a threshold\n\n" + mount("threshold"))
-    if re.search(DATA_FILES["multiverse.csv"], chapter.code) and (folder / "specifications.md").exists():
-        found.append("## Look at every specification\n\n" + mount("specifications"))
+def explorers(chapter: Chapter, folder: Path) -> dict[str, str]:
+    """What can be explored without a kernel in this chapter, by the call in the cell below which it stands."""
+    found = {
+        "widgets.threshold(": "Here the threshold can be dragged, with nothing to install:\n\n" + mount("threshold")
+    }
+    if (folder / "specifications.md").exists() and re.search(DATA_FILES["multiverse.csv"], chapter.code):
+        found[".specification_curve("] = "Here each specification tells its choices:\n\n" + mount("specifications")
     return found
 
 
@@ -337,7 +337,7 @@ def gather(run: Path | None, folder: Path) -> None:
         path.write_text(localise(text, path.relative_to(folder), folder), encoding="utf-8")
     for chapter in made:
         name = Path("notebooks", chapter.path.name)
-        notebook = page(chapter, results, folder)
+        notebook = page(chapter, folder)
         for cell in notebook["cells"]:
             if cell["cell_type"] == "markdown":
                 cell["source"] = localise(authoring.source(cell), name, folder)
