@@ -101,8 +101,7 @@ def chapters(run: Path | None, work: Path) -> list[Chapter]:
             execute(path, work)
             made = executed(path, work)
         found[path] = made
-    theirs = f"the precomputed results, commit {_commit(read(precomputed.FOLDER / 'results.json'))}"
-    origin = dict.fromkeys(here, theirs)
+    origin = dict.fromkeys(here, _precomputed_origin())
     if run:
         origin = {path: _origin(run) for path in found} | origin
     return [Chapter(path, made or read(path), origin[path] if made else "") for path, made in found.items()]
@@ -128,6 +127,10 @@ def _origin(run: Path) -> str:
     results = read(run / "results.json")
     what = "the synthetic phantom" if results["cohort"]["synthetic"] else f"the archive {results['cohort']['archive']}"
     return f"a run in profile {results['run']['profile']} on {what}, commit {_commit(results)}"
+
+
+def _precomputed_origin() -> str:
+    return f"the precomputed results, commit {_commit(read(precomputed.FOLDER / 'results.json'))}"
 
 
 def _commit(results: dict) -> str:
@@ -320,7 +323,7 @@ def gather(run: Path | None, folder: Path) -> None:
     values = {
         "verdict": studies.verdict_sentence(first, second, published_task(results["cohort"], results["patches"])),
         "table": report.table(rows := studies.comparison(first, second), rows[0]),
-        "origin": _origin(run) if of_run else f"the precomputed results, commit {_commit(results)}",
+        "origin": _origin(run) if of_run else _precomputed_origin(),
         "threshold": mount("threshold"),
         "specifications": mount("specifications"),
         "chapters": "\n".join(f"notebooks/{chapter.path.stem}" for chapter in made),
@@ -329,7 +332,9 @@ def gather(run: Path | None, folder: Path) -> None:
         "synthetic": ":::{warning}\nThese are results of a synthetic phantom, not of patients.\n:::\n"
         * results["cohort"]["synthetic"],
     }
-    values |= {f"figure{n}": _figure(n, made, values["origin"]) for n in (1, 2, 3)}
+    for n in (1, 2, 3):
+        drawn = _origin(run) if of_run and (run / "figures" / f"figure{n}.png").exists() else _precomputed_origin()
+        values[f"figure{n}"] = _figure(n, made, drawn)
     for path in folder.rglob("*.md"):
         text = path.read_text(encoding="utf-8")
         if path.relative_to(folder).parent == Path() and (SOURCES / path.name).exists():
