@@ -60,7 +60,7 @@ def grad_cam(model: torch.nn.Module, images: np.ndarray, batch_size: int = 128) 
 
 
 def enlarge(maps: np.ndarray, shape: Sequence[int]) -> np.ndarray:
-    """(N, h, w) -> (N, *shape) float32, bilinearly."""
+    """`(N, h, w)` -> `(N, *shape)` float32, bilinearly."""
     small = torch.as_tensor(maps)[:, None].float()
     return functional.interpolate(small, size=tuple(shape), mode="bilinear", align_corners=False)[:, 0].numpy()
 

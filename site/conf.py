@@ -1,9 +1,12 @@
 """Sphinx's settings for the site; `make site` copies them beside the pages that it gathers."""
 
+import re
+
 from docutils.nodes import Node, SkipNode
-from docutils.utils.math import latex2mathml
+from docutils.utils.math import MathError, latex2mathml
 from numpy.typing import ArrayLike
 from sphinx.application import Sphinx
+from sphinx.util import logging
 from sphinx.util.typing import stringify_annotation
 from sphinx.writers.html5 import HTML5Translator
 
@@ -67,9 +70,20 @@ if REPOSITORY:
     }
 
 
+_TEX = {r"[bB]igg?[lrm]?": "", "dots": r"\\ldots"}
+"""Commands that docutils does not know; brackets grow by themselves in MathML."""
+
+
 def _formula(node: Node, display: bool) -> str:
     """A formula as MathML, which browsers draw by themselves: no script, and nothing from the network."""
-    mathml = latex2mathml.tex2mathml(node.astext(), as_block=display)
+    tex = node.astext()
+    for pattern, known in _TEX.items():
+        tex = re.sub(rf"\\{pattern}(?![a-zA-Z])", known, tex)
+    try:
+        mathml = latex2mathml.tex2mathml(tex, as_block=display)
+    except MathError as error:
+        logging.getLogger(__name__).warning("formula %s: %s", tex, error, location=node)
+        return ""
     return f'<div class="formula">{mathml}</div>' if display else mathml
 
 
@@ -91,7 +105,13 @@ def _shorten(app: Sphinx, what: str, name: str, item: object, options: object, *
     return tuple(text and text.replace(long, "ArrayLike") for text in texts)
 
 
+def _skip(app: Sphinx, what: str, name: str, item: object, skip: bool, options: object) -> bool | None:
+    """Leave out the methods that scikit-learn gives every estimator for its metadata routing."""
+    return True if re.fullmatch("set_.*_request", name) else None
+
+
 def setup(app: Sphinx) -> None:
     """Formulas by docutils, readable signatures."""
     app.add_html_math_renderer("mathml", (_inline, None), (_display, None))
     app.connect("autodoc-process-signature", _shorten)
+    app.connect("autodoc-skip-member", _skip)

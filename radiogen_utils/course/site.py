@@ -6,6 +6,8 @@ since, is executed here if it needs no data, and shown without outputs if it doe
 """
 
 import argparse
+import ast
+import contextlib
 import importlib
 import json
 import os
@@ -17,6 +19,7 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
 import pandas as pd
 
@@ -30,14 +33,14 @@ PAGES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")
 """Pages of the site that stand in the project's root; so does the folder `docs`."""
 API = ("", "data", "phantom")
 """Packages of `radiogen_utils` whose public functions have pages; the machinery in `course` has none."""
-NEEDS_DATA = re.compile(r"\bopen_cohort\(|\brun\.patches\(|\bfind_slices\(")
+NEEDS_DATA = re.compile(r"\bopen_cohort\(|\brun\.patches\(|\bfind_slices\(|\brun\.lesions\(")
 DATA_FILES = {
-    "predictions.csv": r"\brun\.scores\(",
+    "predictions.csv": r"\brun\.scores\(|\bflair_scores\(|\bpredictions\.csv\b",
     "second_study.csv": r"\bsecond_study\(",
-    "multiverse.csv": r"\bmultiverse\.csv\b|\bprecomputed\.multiverse\(",
+    "multiverse.csv": r"\bprecomputed\.multiverse\(",
+    "beyond.csv": r"\bprecomputed\.beyond\(",
 }
 """Files of scores, and how a notebook's code reads them."""
-_PLOT = re.compile(r"\b(figures|pictures|widgets|power|multiverse)\.([a-z]\w*)\(")
 
 
 @dataclass(frozen=True)
@@ -98,8 +101,7 @@ def chapters(run: Path | None, work: Path) -> list[Chapter]:
             execute(path, work)
             made = executed(path, work)
         found[path] = made
-    theirs = f"the precomputed results, commit {_commit(read(precomputed.FOLDER / 'results.json'))}"
-    origin = dict.fromkeys(here, theirs)
+    origin = dict.fromkeys(here, _precomputed_origin())
     if run:
         origin = {path: _origin(run) for path in found} | origin
     return [Chapter(path, made or read(path), origin[path] if made else "") for path, made in found.items()]
@@ -127,6 +129,10 @@ def _origin(run: Path) -> str:
     return f"a run in profile {results['run']['profile']} on {what}, commit {_commit(results)}"
 
 
+def _precomputed_origin() -> str:
+    return f"the precomputed results, commit {_commit(read(precomputed.FOLDER / 'results.json'))}"
+
+
 def _commit(results: dict) -> str:
     """The commit of a run, linked if the course has an address."""
     commit = results.get("run", {}).get("commit") or "unknown"
@@ -134,27 +140,29 @@ def _commit(results: dict) -> str:
     return f"[{short}]({authoring.REPOSITORY}/commit/{commit[:40]})" if authoring.REPOSITORY else short
 
 
-def page(chapter: Chapter, results: dict, folder: Path) -> dict:
+def page(chapter: Chapter, folder: Path) -> dict:
     """A chapter's notebook as the site shows it: alternative texts, where its figures come from, explorers.
 
     Args:
         chapter: the notebook.
-        results: results.json of the run.
         folder: of the gathered pages; only files that are there are linked.
     """
     notebook = json.loads(json.dumps(chapter.notebook))
+    notebook["metadata"].pop("widgets", None)  # nobody can turn them here, and their scripts come from the network
     data = [
         f"[{name}](../figures/{name})"
         for name, pattern in DATA_FILES.items()
         if re.search(pattern, chapter.code) and (folder / "figures" / name).exists()
     ]
+    if NEEDS_DATA.search(chapter.code):
+        data.append("the cohort's images, which this site may not pass on")
+    source = f"This chapter reads {' and '.join(data)}; " if data else ""
     cells, heading, targets = [], "", set()
+    modules, explored = imported(chapter.code), explorers(chapter, folder)
     for cell in notebook["cells"]:
         text, tags = authoring.source(cell), authoring.tags(cell)
         if cell["cell_type"] == "markdown":
             heading = (re.findall(r"^#+ (.*)$", text, re.MULTILINE) or [heading])[-1]
-            if text.startswith("## What to doubt"):
-                cells += [_markdown(part) for part in explorers(chapter, folder)]
             cells.append(cell)
             continue
         if {"injected-parameters", "bookkeeping"} & set(tags):
@@ -167,9 +175,9 @@ def page(chapter: Chapter, results: dict, folder: Path) -> dict:
         targets |= set(names)
         cells.append(cell)
         if any("image/png" in output.get("data", {}) for output in cell.get("outputs", ())):
-            cell["metadata"]["mystnb"] = {"image": {"alt": alternative(cell, heading)}}
-            source = " and ".join(data) or "the cohort's images, which this site may not pass on"
-            cells.append(_markdown(f"{{.provenance}}\nDrawn by the cell above from {source}; {chapter.origin}."))
+            cell["metadata"]["mystnb"] = {"image": {"alt": alternative(cell, heading, modules)}}
+            cells.append(_markdown(f"{{.provenance}}\nDrawn by the cell above. {source}run: {chapter.origin}."))
+            cells += [_markdown(explored.pop(call)) for call in [*explored] if call in text]
     if not chapter.origin:
         note = "The cells below were not run, because they need the images: `make figures`, then `make site`."
         cells.insert(1, _markdown(f":::{{note}}\n{note}\n:::"))
@@ -183,25 +191,42 @@ def target(figure: str) -> str:
     return "cell-" + Path(figure).stem.replace("_", "-")
 
 
-def alternative(cell: dict, heading: str) -> str:
-    """What a figure shows, in words: as the cell says it, else as the function that draws it does."""
+def alternative(cell: dict, heading: str, modules: dict[str, ModuleType]) -> str:
+    """What a figure shows, in words: as the cell says it, else as the function that draws it does.
+
+    Args:
+        cell: code cell.
+        heading: of the section that it stands in.
+        modules: `imported` of the notebook.
+    """
     if "alt" in cell["metadata"]:
         return cell["metadata"]["alt"]
-    for module, name in _PLOT.findall(authoring.source(cell)):
-        if name != "finish" and importlib.util.find_spec(f"radiogen_utils.{module}"):
-            function = getattr(importlib.import_module(f"radiogen_utils.{module}"), name, None)
-            if callable(function) and function.__doc__:
-                return f"{heading}: {function.__doc__.splitlines()[0].rstrip('.')}"
+    for name, function in re.findall(r"\b(\w+)\.([a-z]\w*)\(", authoring.source(cell)):
+        draw = getattr(modules.get(name), function, None)
+        if "Figure" in str(getattr(draw, "__annotations__", {}).get("return")):
+            return f"{heading}: {draw.__doc__.splitlines()[0].rstrip('.')}"
     return f"Figure of the section “{heading}”"
 
 
-def explorers(chapter: Chapter, folder: Path) -> list[str]:
-    """What can be explored without a kernel in this chapter."""
-    found = []
-    if "figure2.png" in chapter.figures:
-        found.append("## Choose a threshold\n\n" + mount("threshold"))
-    if re.search(DATA_FILES["multiverse.csv"], chapter.code) and (folder / "specifications.md").exists():
-        found.append("## Look at every specification\n\n" + mount("specifications"))
+def imported(text: str) -> dict[str, ModuleType]:
+    """The course's modules that a notebook's code imports, by the name that they have there."""
+    found = {}
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("radiogen_utils"):
+            for alias in node.names:
+                with contextlib.suppress(ModuleNotFoundError):  # what is no module
+                    module = importlib.import_module(f"{node.module}.{alias.name}")
+                    found[alias.asname or alias.name] = module
+    return found
+
+
+def explorers(chapter: Chapter, folder: Path) -> dict[str, str]:
+    """What can be explored without a kernel in this chapter, by the call in the cell below which it stands."""
+    found = {
+        "widgets.threshold(": "Here the threshold can be dragged, with nothing to install:\n\n" + mount("threshold")
+    }
+    if (folder / "specifications.md").exists() and re.search(DATA_FILES["multiverse.csv"], chapter.code):
+        found[".specification_curve("] = "Here each specification tells its choices:\n\n" + mount("specifications")
     return found
 
 
@@ -298,7 +323,7 @@ def gather(run: Path | None, folder: Path) -> None:
     values = {
         "verdict": studies.verdict_sentence(first, second, published_task(results["cohort"], results["patches"])),
         "table": report.table(rows := studies.comparison(first, second), rows[0]),
-        "origin": _origin(run) if of_run else f"the precomputed results, commit {_commit(results)}",
+        "origin": _origin(run) if of_run else _precomputed_origin(),
         "threshold": mount("threshold"),
         "specifications": mount("specifications"),
         "chapters": "\n".join(f"notebooks/{chapter.path.stem}" for chapter in made),
@@ -307,7 +332,9 @@ def gather(run: Path | None, folder: Path) -> None:
         "synthetic": ":::{warning}\nThese are results of a synthetic phantom, not of patients.\n:::\n"
         * results["cohort"]["synthetic"],
     }
-    values |= {f"figure{n}": _figure(n, made, values["origin"]) for n in (1, 2, 3)}
+    for n in (1, 2, 3):
+        drawn = _origin(run) if of_run and (run / "figures" / f"figure{n}.png").exists() else _precomputed_origin()
+        values[f"figure{n}"] = _figure(n, made, drawn)
     for path in folder.rglob("*.md"):
         text = path.read_text(encoding="utf-8")
         if path.relative_to(folder).parent == Path() and (SOURCES / path.name).exists():
@@ -315,7 +342,7 @@ def gather(run: Path | None, folder: Path) -> None:
         path.write_text(localise(text, path.relative_to(folder), folder), encoding="utf-8")
     for chapter in made:
         name = Path("notebooks", chapter.path.name)
-        notebook = page(chapter, results, folder)
+        notebook = page(chapter, folder)
         for cell in notebook["cells"]:
             if cell["cell_type"] == "markdown":
                 cell["source"] = localise(authoring.source(cell), name, folder)

@@ -178,6 +178,7 @@
   function specificationExplorer(place, data) {
     const names = Object.keys(data.choices).filter((name) => name !== "seed" && data.choices[name].levels.length > 1);
     const chooser = make("select", {}, ...names.map((name) => make("option", { value: name }, name)));
+    if (names.includes("initialisation")) chooser.value = "initialisation";
     const range = slider("Specification, from the lowest to the highest AUC");
     const n = data.auc.length;
     range.max = n - 1;

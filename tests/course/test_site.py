@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+from radiogen_utils import article, figures
 from radiogen_utils.course import authoring, precomputed, runner, site
 from radiogen_utils.support import project_root
 
@@ -31,46 +32,60 @@ def folder(tmp_path):
 
 
 def test_a_figure_says_what_it_shows_and_where_it_comes_from(folder):
-    code = 'scores = run.scores()\nfigures.finish(figures.figure1(rows), run.figures / "figure1.png")'
-    made = site.page(chapter(text("## Patches"), cell(code, png=True), writes=["figures/figure1.png"]), {}, folder)
+    code = (
+        "from radiogen_utils import figures\nscores = run.scores()\n"
+        'figures.finish(figures.figure1(rows), run.figures / "figure1.png")'
+    )
+    made = site.page(chapter(text("## Patches"), cell(code, png=True), writes=["figures/figure1.png"]), folder)
     _, _, mark, shown, source = made["cells"]
     assert mark["source"] == "(cell-figure1)="
     assert shown["metadata"]["mystnb"]["image"]["alt"] == "Patches: Figure 1: tumour patches, a row a cluster"
-    assert "[predictions.csv](../figures/predictions.csv); a run" in source["source"]
+    assert "reads [predictions.csv](../figures/predictions.csv); run: a run" in source["source"]
 
 
 def test_a_figure_of_images_names_no_file_of_scores(folder):
-    made = site.page(chapter(cell("cohort = run.open_cohort()", png=True)), {}, folder)
+    made = site.page(chapter(cell("cohort = run.open_cohort()", png=True)), folder)
     assert "may not pass on" in made["cells"][-1]["source"]
 
 
 def test_an_authors_words_for_a_figure_come_first():
-    shown = cell("figures.figure1(rows)")
+    shown = cell("pictures.figure1(rows)")
+    modules = site.imported(
+        "from radiogen_utils import article, figures as pictures\nfrom radiogen_utils.facts import Model"
+    )
+    assert modules == {"article": article, "pictures": figures}
+    assert site.alternative(shown, "Patches", modules) == "Patches: Figure 1: tumour patches, a row a cluster"
     shown["metadata"]["alt"] = "Fifteen patches."
-    assert site.alternative(shown, "Patches") == "Fifteen patches."
-    assert site.alternative(cell("axes.plot(x)"), "Patches") == "Figure of the section “Patches”"
+    assert site.alternative(shown, "Patches", modules) == "Fifteen patches."
+    assert site.alternative(cell("axes.plot(x)"), "Patches", modules) == "Figure of the section “Patches”"
 
 
 def test_a_runs_parameters_are_left_out_and_hidden_cells_folded(folder):
     hidden = cell("import numpy")
     hidden["metadata"]["jupyter"] = {"source_hidden": True}
-    made = site.page(chapter(cell("a = 1", "parameters"), cell("a = 2", "injected-parameters"), hidden), {}, folder)
+    made = site.page(chapter(cell("a = 1", "parameters"), cell("a = 2", "injected-parameters"), hidden), folder)
     assert [authoring.tags(c) for c in made["cells"][1:]] == [["parameters", "hide-input"], ["hide-input"]]
 
 
+def test_no_widgets_state_is_left_whose_scripts_would_be_fetched(folder):
+    roc = chapter(cell("a = 1"))
+    roc.notebook["metadata"]["widgets"] = {"application/vnd.jupyter.widget-state+json": {}}
+    assert "widgets" not in site.page(roc, folder)["metadata"]
+
+
 def test_a_chapter_that_was_not_run_says_so(folder):
-    assert "were not run" in site.page(chapter(cell("a = 1"), origin=""), {}, folder)["cells"][1]["source"]
-    assert "were not run" not in json.dumps(site.page(chapter(cell("a = 1")), {}, folder))
+    assert "were not run" in site.page(chapter(cell("a = 1"), origin=""), folder)["cells"][1]["source"]
+    assert "were not run" not in json.dumps(site.page(chapter(cell("a = 1")), folder))
 
 
-def test_explorers_stand_before_the_doubts(folder):
-    roc = chapter(cell("a = 1"), text("## What to doubt"), writes=["figures/figure2.png"])
-    made = [c["source"] for c in site.page(roc, {}, folder)["cells"]]
-    assert 'data-explorer="threshold"' in made[2] and made[3] == "## What to doubt"
-    many = chapter(cell('pd.read_csv("figures/multiverse.csv")'), text("## What to doubt"))
-    assert site.explorers(many, folder) == []
+def test_explorers_stand_below_the_figure_that_they_move(folder):
+    roc = chapter(cell("widgets.threshold(y, score)", png=True), cell("widgets.threshold(y, other)", png=True))
+    made = [c["source"] for c in site.page(roc, folder)["cells"]]
+    assert 'data-explorer="threshold"' in made[3] and "data-explorer" not in "".join(made[4:])
+    drawn = cell("table = precomputed.multiverse()\nfigure = curves.specification_curve(table)", png=True)
+    assert "data-explorer" not in json.dumps(site.page(chapter(drawn), folder))
     (folder / "specifications.md").touch()
-    assert 'data-explorer="specifications"' in site.explorers(many, folder)[0]
+    assert 'data-explorer="specifications"' in site.page(chapter(drawn), folder)["cells"][-1]["source"]
 
 
 def test_only_what_a_run_did_with_the_present_code_is_shown(tmp_path):
