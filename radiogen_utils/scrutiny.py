@@ -52,7 +52,7 @@ def calibration_line(y_true: ArrayLike, log_odds: ArrayLike) -> Line:
 
 
 def chance_table(scores: pd.DataFrame, permutations: pd.DataFrame) -> pd.DataFrame:
-    """The permutation test of every model whose labels were permuted, on its first repeat.
+    """The permutation test of every model whose labels were permuted, on its first repeat, mean over its networks.
 
     Args:
         scores: a table of scores.
@@ -64,8 +64,8 @@ def chance_table(scores: pd.DataFrame, permutations: pd.DataFrame) -> pd.DataFra
     """
     rows = []
     for model, permuted in facts.by_model(permutations):
-        first = evaluation.patient_scores(scores, model)
-        observed = float(roc_auc_score(first.y_true, first.score))
+        first = facts.select(facts.of_model(scores, model), repeat=0)
+        observed = np.mean([roc_auc_score(own.y_true, own.score) for _, own in first.groupby("network", dropna=False)])
         p = evaluation.permutation_p(observed, permuted.auc), evaluation.smallest_p(permuted.auc)
         rows.append((*astuple(model), observed, len(permuted), permuted.auc.mean(), permuted.auc.std(), *p))
     return pd.DataFrame(rows, columns=[*facts.FACTS, *"observed permutations mean sd p smallest_p".split()])

@@ -52,6 +52,9 @@ def test_the_permutation_test_is_of_the_first_repeat(y_true):
     (found,) = scrutiny.chance_table(scores, permutations).to_dict("records")
     assert (found["observed"], found["permutations"], found["p"], found["smallest_p"]) == (auc, 3, 2 / 4, 1 / 4)
     assert scrutiny.chance_table(scores, permutations[:0]).empty
+    perfect = pd.concat([rows(MAIN, y_true, y_true, network=1), scores.assign(network=0)])
+    (found,) = scrutiny.chance_table(perfect, permutations).to_dict("records")
+    assert found["observed"] == pytest.approx((auc + 1) / 2)
 
 
 def test_a_score_of_the_institution_alone_is_worth_nothing_within(y_true):
