@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 
-from .facts import NAMES, READOUTS, Model
+from .facts import INPUTS, NAMES, READOUTS, Model
 from .figures import COLOURS, FOCUS, OTHERS
 from .verdicts import SIGNIFICANCE
 
-WIDTH = 3.6
+WIDTH = 2.7
 """Of the axes of a forest plot, in inches; its texts stand beside them."""
 BEFORE, AFTER = "0.55", FOCUS
 """Colours of a value before and after something was taken out."""
@@ -70,7 +70,9 @@ def _rows_only(axes: plt.Axes, xlabel: str) -> None:
 
 
 def short(model: Model) -> str:
-    """A network by its initial weights and readout, where the rest goes without saying."""
+    """A network by its initial weights and readout, where the rest goes without saying; a simple model in full."""
+    if not model.is_network:
+        return str(model)
     name = NAMES[model.arm] + (", dense" if model.pretraining == "dense" else "")
     return ", ".join(filter(None, (name, READOUTS[model.readout] or "full fine-tuning")))
 
@@ -134,7 +136,7 @@ def sites(y_true: np.ndarray, score: np.ndarray, site: np.ndarray, table: pd.Dat
     low, high = np.percentile(score, [2, 98])
     low, high = low - 0.05 * (high - low), high + 0.05 * (high - low)
     names = [name for name in table.index if name in set(site)]
-    figure, axes = plt.subplots(figsize=(1.2 * WIDTH, 0.55 * len(names) + 0.8))
+    figure, axes = plt.subplots(figsize=(1.4 * WIDTH, 0.55 * len(names) + 0.8))
     rng = np.random.default_rng(0)
     for y, name in enumerate(names):
         for label, colour, shift in ((0, OTHERS, 0.13), (1, FOCUS, -0.13)):
@@ -175,6 +177,23 @@ def before_after(rows: Sequence[tuple | str], words: tuple[str, str], null: floa
         axes.text(x, 1, f"{sign} {word}", transform=axes.transAxes, color=colour, ha=align, va="bottom", fontsize=8)
     _rows_only(axes, "AUC, with 95 % interval")
     return axes.figure
+
+
+def by_input(table: pd.DataFrame, before: str, after: str, group: str = "") -> list[tuple | str]:
+    """Rows of `before_after`, with a heading for each input of the models.
+
+    Args:
+        table: `facts.FACTS`, low, high, and the columns named by the following two.
+        before: column of the value before.
+        after: column of the value after, whose interval low and high are.
+        group: what all these rows have in common, put before the headings.
+    """
+    rows: list[tuple | str] = []
+    for sequences, own in table.groupby("sequences", sort=False):
+        rows.append(", ".join(filter(None, (group, INPUTS.get(sequences, sequences) or "simple models"))))
+        for row in own.to_dict("records"):
+            rows.append((short(Model.of(row)), row[before], row[after], row["low"], row["high"]))
+    return rows
 
 
 def calibration(y_true: np.ndarray, probability: np.ndarray, bins: pd.DataFrame, end: float = 0.6) -> plt.Figure:
