@@ -38,7 +38,7 @@ def notebook_environment(ipython: Path, batch: bool) -> dict[str, str]:
 
 
 def describe(figure: "Figure") -> None:
-    """Give a figure that a notebook shows an alternative text: what the function that draws it says of it.
+    """Give a figure that a notebook shows an alternative text: what the function that draws it says, and its axes.
 
     Called by Matplotlib for every new figure (`figure.hooks` in matplotlibrc). The text goes into the output's
     metadata, where nbconvert looks for it.
@@ -51,4 +51,10 @@ def describe(figure: "Figure") -> None:
             text = function.__doc__.splitlines()[0].rstrip(".")
         frame = frame.f_back
     if text:
-        figure._repr_mimebundle_ = lambda **_: ({}, {"image/png": {"alt": text}})
+        figure._repr_mimebundle_ = lambda **_: ({}, {"image/png": {"alt": _with_axes(text, figure)}})
+
+
+def _with_axes(text: str, figure: "Figure") -> str:
+    """An alternative text with what the figure's horizontal axes show."""
+    labels = dict.fromkeys(" ".join(axes.get_xlabel().split()) for axes in figure.axes if axes.get_xlabel())
+    return f"{text}. Horizontal axis: {'; '.join(labels)}" if labels else text

@@ -26,7 +26,8 @@ def shown():
 
 def test_a_figure_says_what_it_shows(shown):
     data, metadata = shown(charts.forest([charts.Row("a", 0.1, 0.0, 0.2)], "x", 0))
-    assert data["image/png"] and metadata == {"image/png": {"alt": charts.forest.__doc__.splitlines()[0].rstrip(".")}}
+    text = charts.forest.__doc__.splitlines()[0] + " Horizontal axis: x"
+    assert data["image/png"] and metadata == {"image/png": {"alt": text}}
 
 
 def outer() -> plt.Figure:
@@ -35,7 +36,7 @@ def outer() -> plt.Figure:
 
 
 def test_the_outer_of_two_drawing_functions_speaks(shown):
-    assert shown(outer())[1]["image/png"]["alt"] == "More than a forest"
+    assert shown(outer())[1]["image/png"]["alt"] == "More than a forest. Horizontal axis: x"
 
 
 def test_a_figure_of_the_reader_s_own_is_shown_as_it_is(shown):
