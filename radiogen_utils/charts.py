@@ -105,7 +105,7 @@ def chance(permuted: dict[str, tuple[np.ndarray, float]]) -> plt.Figure:
         top = axes.get_ylim()[1] * 1.3
         axes.vlines(observed, 0, top * 0.78, color=FOCUS, lw=2)
         axes.text(observed, top * 0.8, f"true labels: {observed:.3f}", color=FOCUS, ha="center", fontsize=9)
-        axes.text(0.01, 0.86, f"{name}\n{len(aucs)} permutations", transform=axes.transAxes, va="top", fontsize=8)
+        axes.set_title(f"{name}: {len(aucs)} permutations", loc="left", fontsize=9)
         if len(hits):
             text = f"{len(hits)} at least\nas high"
             axes.annotate(
