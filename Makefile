@@ -22,12 +22,11 @@ unexport PYTHONPATH PYTHONHOME PYTHONSTARTUP
 OPTIONS = $(strip $(if $(DATA),--data "$$DATA") $(if $(PRETRAINING),--pretraining "$$PRETRAINING") \
 	$(if $(PROFILE),--profile "$$PROFILE") $(if $(OUT),--out "$$OUT") $(if $(filter $(YES),$(TRAIN)),--train))
 
-.PHONY: help environment figures test test-all lint lab notebooks report site bench clean
+.PHONY: help environment figures test test-all lint lab notebooks site bench clean
 
 help:
 	@echo 'make figures    data, all notebooks, the three figures: some minutes'
 	@echo 'make lab        JupyterLab with the notebooks'
-	@echo 'make report     the executed notebooks of the last run as web pages: seconds'
 	@echo 'make site       the website of the course, from the last run: a minute'
 	@echo 'make test       the quick tests: some minutes'
 	@echo 'make test-all   all tests: about a quarter of an hour'
@@ -72,12 +71,6 @@ lab: environment
 # Links to the glossary, references, minutes: radiogen_utils/course/authoring.py.
 notebooks: environment
 	$(PY) -m radiogen_utils.course.authoring
-
-# Of the run in OUT or of PROFILE; if neither is given, of the latest.
-report:
-	@out="$${OUT:-$$(ls -td runs/$${PROFILE:-*}/ 2> /dev/null | head -n 1)}" && \
-	{ ls "$$out"/notebooks/*.ipynb > /dev/null 2>&1 || { echo "There is no run to report on: run 'make figures' first." >&2; exit 1; }; } && \
-	"$$PYTHON" install.py && cd "$$out"/notebooks && "$(CURDIR)/$(PY)" -m nbconvert --to html --output-dir ../html *.ipynb
 
 # Of the run in OUT or of PROFILE; if neither is given, of the latest; without any, of the precomputed results.
 site:

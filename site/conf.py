@@ -70,8 +70,8 @@ if REPOSITORY:
     }
 
 
-_TEX = {r"[bB]igg?[lrm]?": "", "dots": r"\\ldots"}
-"""Commands that docutils does not know; brackets grow by themselves in MathML."""
+_TEX = {r"[bB]igg?[lrm]?": "", "dots": r"\\ldots", r"([dt]?frac)(\d)(\d)": r"\\\1{\2}{\3}"}
+"""What docutils does not know: commands, and fractions without braces; brackets grow by themselves in MathML."""
 
 
 def _formula(node: Node, display: bool) -> str:

@@ -336,16 +336,6 @@ def test_tests_begin_with_lint(make, target):
     assert modules[:4] == ["ruff", "ruff", "codespell_lib", "pytest"]
 
 
-def test_report_needs_a_run(make):
-    done = make("report")
-    assert done.returncode and done.stderr.startswith("There is no run to report on: run 'make figures' first.\n")
-    (make.folder / "runs" / "odd $1" / "notebooks").mkdir(parents=True)
-    assert make("report").returncode
-    (make.folder / "runs" / "odd $1" / "notebooks" / "01.ipynb").touch()
-    assert make("report").stdout.splitlines()[-1] == "01.ipynb"
-    assert make("report", "OUT=runs/odd $1").returncode == 0 and make("report", "PROFILE=paper").returncode
-
-
 def test_the_site_is_of_the_run_that_is_named_or_of_the_last(make):
     assert make("site").stdout.split()[1:] == ["-m", "radiogen_utils.course.site"]
     assert make("site", "OUT=runs/odd $1").stdout.splitlines()[-2:] == ["--run", "runs/odd $1"]

@@ -170,6 +170,8 @@ def page(chapter: Chapter, folder: Path) -> dict:
         if cell["metadata"].get("jupyter", {}).get("source_hidden") or "parameters" in tags:
             tags = [*tags, "hide-input"]
         cell["metadata"] |= {"tags": tags}
+        if "exercise" in tags:  # nobody has answered it here
+            cell["outputs"] = []
         names = [name for name in chapter.figures if f'"{name}"' in text and name not in targets]
         cells += [_markdown(f"({target(name)})=") for name in names]
         targets |= set(names)

@@ -81,7 +81,7 @@
 
     function drawDots() {
       dots.replaceChildren();
-      dots.setAttribute("viewBox", `0 0 ${width} 150`);
+      dots.setAttribute("viewBox", `0 0 ${width} 158`);
       line = svg("line", { class: "threshold", y1: 2, y2: 132 });
       handle = svg("circle", { class: "handle", r: 9, cy: 132 });
       marks = arm.scores.map((score, i) => {
@@ -94,7 +94,7 @@
         svg("text", { x: 8, y: 14, class: "positive" }, `cluster 2: ${n} patients`),
         svg("text", { x: 8, y: 74, class: "rest" }, `the rest: ${data.y.length - n} patients`),
         ...marks, svg("path", { class: "axis", d: `M8 132H${width - 8}` }),
-        svg("text", { x: 8, y: 147 }, "low score"), svg("text", { x: width - 8, y: 147, "text-anchor": "end" }, "high score"), line, handle,
+        svg("text", { x: 8, y: 155 }, "low score"), svg("text", { x: width - 8, y: 155, "text-anchor": "end" }, "high score"), line, handle,
       );
     }
 

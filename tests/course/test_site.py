@@ -67,6 +67,11 @@ def test_a_runs_parameters_are_left_out_and_hidden_cells_folded(folder):
     assert [authoring.tags(c) for c in made["cells"][1:]] == [["parameters", "hide-input"], ["hide-input"]]
 
 
+def test_an_exercise_that_nobody_answers_is_not_told_that_it_is_wrong(folder):
+    made = site.page(chapter(cell("check.auc(...)", "exercise", png=True)), folder)
+    assert made["cells"][-1]["outputs"] == []
+
+
 def test_no_widgets_state_is_left_whose_scripts_would_be_fetched(folder):
     roc = chapter(cell("a = 1"))
     roc.notebook["metadata"]["widgets"] = {"application/vnd.jupyter.widget-state+json": {}}

@@ -1,16 +1,14 @@
-"""The site in a real browser: `python3 install.py site browser`, and Chromium or Chrome.
+"""The site in a real browser.
 
 The site is built from what comes with the course; or it is the one in the folder that RADIOGEN_SITE names.
 """
 
 import functools
 import http.server
-import importlib.util
 import itertools
 import json
 import os
 import re
-import shutil
 import threading
 from pathlib import Path
 from urllib.parse import unquote, urldefrag
@@ -22,13 +20,9 @@ from sklearn.metrics import confusion_matrix, roc_auc_score, roc_curve
 from radiogen_utils.course import site
 from radiogen_utils.support import project_root
 
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
-MISSING = [name for name in ("sphinx", "myst_nb", "playwright") if not importlib.util.find_spec(name)]
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(not BROWSER, reason="there is no Chromium or Chrome"),
-    pytest.mark.skipif(bool(MISSING), reason=f"not installed (install.py site browser): {', '.join(MISSING)}"),
-]
+from . import needs
+
+pytestmark = needs("sphinx", "myst_nb", "playwright")
 WIDTHS, SCHEMES = (390, 1280), ("light", "dark")
 
 
@@ -66,16 +60,6 @@ def address(html):
     server.shutdown()
 
 
-@pytest.fixture(scope="session")
-def browser():
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=BROWSER)
-        yield started
-        started.close()
-
-
 @pytest.fixture
 def tab(browser, address):
     """A page of desktop size; `tab.go("index.html")` opens one and waits until all is there."""
@@ -102,6 +86,8 @@ def test_every_page_is_sound_and_accessible(html, browser, address):
         page.wait_for_load_state("networkidle")
         broken = page.evaluate("[...document.images].filter(i => i.complete && !i.naturalWidth).map(i => i.src)")
         told = [*faults, *(f"no picture: {src}" for src in broken)]
+        odd = page.evaluate("[...document.querySelectorAll('mfrac')].filter(f => f.children.length !== 2).length")
+        told += [f"{odd} fractions without two halves"] if odd else []
         for number, (width, scheme) in enumerate(itertools.product(WIDTHS, SCHEMES)):
             page.set_viewport_size({"width": width, "height": 900})
             page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
