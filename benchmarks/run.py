@@ -37,6 +37,7 @@ from radiogen_utils.support import project_root
 
 CORES = joblib.cpu_count(only_physical_cores=True)
 SETTINGS = replace(PROFILES["standard"].compact, epochs=3)  # a quarter of a real fit
+IMAGENET = replace(PROFILES["standard"].imagenet, epochs=1)  # a fifth
 TURNS = 7
 
 
@@ -71,19 +72,19 @@ def medians(results: dict[str, list[float]], digits: int = 0) -> dict:
 # Training
 
 
-def limit(images: np.ndarray, labels: np.ndarray) -> float:
+def limit(images: np.ndarray, labels: np.ndarray, backbone: str, settings: training.Training) -> float:
     """Patches a second of the same network stepping again and again on one resident batch, on one core."""
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
-    size = SETTINGS.batch_size
+    size = settings.batch_size
     batch = (torch.from_numpy(images[:size]) / 255).contiguous(memory_format=torch.channels_last)
     targets = torch.from_numpy(labels[:size]).float()
-    model = models.create("compact").to(memory_format=torch.channels_last).train()
+    model = models.create(backbone).to(memory_format=torch.channels_last).train()
     optimizer = torch.optim.AdamW(model.parameters(), 1e-3, fused=True)
-    steps = len(images) // size * SETTINGS.epochs
+    steps = len(images) // size * settings.epochs
     start = time.perf_counter()
     for _ in range(steps):
-        with training.autocast(SETTINGS):
+        with training.autocast(settings.bf16):
             logits = model(batch).float()[:, 0]
         loss = torch.nn.functional.binary_cross_entropy_with_logits(logits, targets)
         optimizer.zero_grad()
@@ -92,13 +93,15 @@ def limit(images: np.ndarray, labels: np.ndarray) -> float:
     return steps * size / (time.perf_counter() - start)
 
 
-def loop(images: np.ndarray, labels: np.ndarray) -> float:
+def loop(
+    images: np.ndarray, labels: np.ndarray, backbone: str = "compact", settings: training.Training = SETTINGS
+) -> float:
     """Patches a second of the course's loop, real augmentation included, on one core."""
     torch.set_num_threads(1)
-    steps = len(images) // SETTINGS.batch_size * SETTINGS.epochs
+    steps = len(images) // settings.batch_size * settings.epochs
     start = time.perf_counter()
-    training.fit([models.create("compact")], images.copy(), labels, np.ones((1, len(images))), SETTINGS, [0])
-    return steps * SETTINGS.batch_size / (time.perf_counter() - start)
+    training.fit([models.create(backbone)], images.copy(), labels, np.ones((1, len(images))), settings, [0])
+    return steps * settings.batch_size / (time.perf_counter() - start)
 
 
 def train(path: Path) -> dict:
@@ -107,7 +110,11 @@ def train(path: Path) -> dict:
 
     data = patches.build_patches(path)
     images, labels = data.sequences(("FLAIR",)), data.table.label.to_numpy()
-    one_core = interleave({"limit": lambda: limit(images, labels), "course": lambda: loop(images, labels)})
+    one_core = {}
+    for backbone, settings, n in (("compact", SETTINGS, len(images)), ("efficientnet_lite0", IMAGENET, 320)):
+        arguments = images[:n], labels[:n], backbone, settings
+        contenders = {"limit": lambda own=arguments: limit(*own), "course": lambda own=arguments: loop(*own)}
+        one_core[backbone] = interleave(contenders)
     with tempfile.TemporaryDirectory() as unpacked, joblib.Parallel(CORES) as parallel:
         archive, folder = Archive(path), Path(unpacked)
         for row in data.table.itertuples():
@@ -124,8 +131,8 @@ def train(path: Path) -> dict:
         contenders |= {name: other.turn for name, other in others.items()}
         all_cores = interleave(contenders, turns=3)
     return {
-        "patches/s on one core": medians(one_core),
-        "course / limit": ratio(one_core, "course", "limit"),
+        "patches/s on one core": {backbone: medians(results) for backbone, results in one_core.items()},
+        "course / limit": {backbone: ratio(results, "course", "limit") for backbone, results in one_core.items()},
         f"patches/s on {CORES} cores": medians(all_cores),
         "course / other": {name: ratio(all_cores, "course", name) for name in others},
     }

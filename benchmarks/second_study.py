@@ -23,14 +23,15 @@ from radiogen_utils.course import precomputed
 from radiogen_utils.course.settings import PROFILES
 from radiogen_utils.cross_validation import Arm
 from radiogen_utils.data.cohort import SEQUENCES
+from radiogen_utils.folds import assign_folds
 from radiogen_utils.lesions import open_lesions
 from radiogen_utils.models import WEIGHTS, Initialisation
-from radiogen_utils.patches import PATCH_SIZE, keep_patches
+from radiogen_utils.patches import PATCH_SIZE, Patches, keep_patches
 from radiogen_utils.support import project_root
 from radiogen_utils.training import Training
 
 INPUTS = {"FLAIR": ("FLAIR",), "post-contrast": ("post-contrast",), "all": SEQUENCES}
-SEEDS, FOLDS, REPEATS = range(5), 10, 5
+SEEDS, FOLDS, REPEATS, PERMUTATIONS = range(5), 10, 5, 1000
 IMAGENET_PIXELS = 224
 PRETRAINING = Training(epochs=32, learning_rate=1e-3, batch_size=64, bf16=True)
 """Chosen on held-out glioblastoma cases, never on the cohort."""
@@ -88,6 +89,31 @@ def beyond_size(scores: pd.DataFrame, area: np.ndarray) -> list[dict]:
     return rows
 
 
+def permuted_probes(data: Patches, folder: Path) -> pd.DataFrame:
+    """AUCs of the glioblastoma probes of every input under permuted labels: `facts.FACTS`, permutation, auc.
+
+    Args:
+        data: the patches.
+        folder: where `transfer.probe` has left its features, and where each input's AUCs are left.
+    """
+    split = assign_folds(data.labels, FOLDS, 0)
+    tables = []
+    for start in (start for start in initialisations() if start.arm == "gbm"):
+        file = folder / f"permutations-{start.input}.csv"
+        if not file.exists():
+            features = [
+                transfer.keep_features(transfer.feature_file(folder, start, n, 0), data, start, n, split)
+                for n in range(len(start.networks))
+            ]
+            patch = [values[:, :, transfer.POOLINGS.index("patch")] for values in features]
+            _, aucs = transfer.permutation_aucs(patch, data.labels, split, PERMUTATIONS, 0)
+            model = asdict(replace(facts.SECOND_STUDY, sequences=start.input))
+            table = pd.DataFrame([model | {"permutation": i, "auc": auc} for i, auc in enumerate(aucs)])
+            table.to_csv(file, index=False, float_format="%.5g")
+        tables.append(facts.read(file))
+    return pd.concat(tables, ignore_index=True)
+
+
 def main() -> None:
     """Pretrain where lesions are given, probe, and write what the course reads."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -110,6 +136,8 @@ def main() -> None:
     tables.append(transfer.probe(data, starts, folder / "institution", data.institution_folds(), 1, 0))
     scores = pd.concat(tables, ignore_index=True)
     scores.to_csv(precomputed.FOLDER / "second_study.csv", index=False, float_format="%.5g")
+    permutations = permuted_probes(data, folder)
+    permutations.to_csv(precomputed.FOLDER / "second_study_permutations.csv", index=False, float_format="%.5g")
     area = pd.Series(data.masks.sum((1, 2))).groupby(data.table.patient).mean().sort_index()
     alone = dict(zip(("auc", "low", "high"), evaluation.auc_ci(data.labels, -area), strict=True))
     found = {

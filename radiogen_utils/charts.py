@@ -1,4 +1,4 @@
-"""Plots of notebooks 7 and 8: what chance finds, sites, calibration, size, and forest plots."""
+"""Forest plots; what chance finds, institutions, calibration."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -8,12 +8,11 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 
-from .facts import NAMES, READOUTS, Model
-from .figures import COLOURS
-from .pictures import FOCUS, OTHERS
+from .facts import INPUTS, NAMES, READOUTS, Model
+from .figures import COLOURS, FOCUS, OTHERS
 from .verdicts import SIGNIFICANCE
 
-WIDTH = 3.6
+WIDTH = 2.7
 """Of the axes of a forest plot, in inches; its texts stand beside them."""
 BEFORE, AFTER = "0.55", FOCUS
 """Colours of a value before and after something was taken out."""
@@ -39,32 +38,41 @@ def forest(rows: Sequence[Row | str], xlabel: str, null: float) -> plt.Figure:
         xlabel: of the axis.
         null: where there is nothing to find.
     """
-    places = np.cumsum([1.5 if isinstance(row, str) else 1 for row in rows])
-    figure, axes = plt.subplots(figsize=(WIDTH, 0.18 * places[-1] + 0.8))
-    axes.axvline(null, color="0.75", lw=1, zorder=0)
-    for y, row in zip(places, rows, strict=True):
-        if isinstance(row, str):
-            style = {"transform": axes.get_yaxis_transform(), "ha": "right", "va": "center", "fontsize": 8}
-            axes.text(-0.02, y, row, weight="bold", **style)
-            continue
+    axes, lines = _lines(rows, null)
+    for y, row in lines:
         error = [[row.value - row.low], [row.high - row.value]]
         style = {"color": row.colour, "mfc": row.face or row.colour, "ms": 4.5, "lw": 1.4}
         axes.errorbar(row.value, y, xerr=error, fmt=row.marker, **style)
         _beside(axes, y, row.label, _numbers(row.value, row.low, row.high, "+" if null == 0 else ""), row.colour)
-    _rows_only(axes, xlabel, (places[-1] + 0.7, places[0] - 0.7))
-    return figure
+    _rows_only(axes, xlabel)
+    return axes.figure
 
 
-def _rows_only(axes: plt.Axes, xlabel: str, ylim: tuple[float, float]) -> None:
+def _lines(rows: Sequence[tuple | str], null: float) -> tuple[plt.Axes, list[tuple[float, tuple]]]:
+    """Axes with the headings, and where every other row stands; a line marks where there is nothing to find."""
+    places = np.cumsum([1.5 if isinstance(row, str) else 1 for row in rows])
+    _, axes = plt.subplots(figsize=(WIDTH, 0.18 * places[-1] + 0.85))
+    axes.axvline(null, color="0.75", lw=1, zorder=0)
+    axes.set_ylim(places[-1] + 0.7, places[0] - 0.8)
+    style = {"transform": axes.get_yaxis_transform(), "ha": "right", "va": "center", "fontsize": 8, "weight": "bold"}
+    for y, row in zip(places, rows, strict=True):
+        if isinstance(row, str):
+            axes.text(-0.02, y, row, **style)
+    return axes, [(y, row) for y, row in zip(places, rows, strict=True) if not isinstance(row, str)]
+
+
+def _rows_only(axes: plt.Axes, xlabel: str) -> None:
     """No vertical axis, and the horizontal one in the size of the rows' texts."""
-    axes.set(yticks=[], ylim=ylim)
+    axes.set_yticks([])
     axes.set_xlabel(xlabel, fontsize=8)
     axes.tick_params(labelsize=8)
     sns.despine(axes.figure, left=True)
 
 
 def short(model: Model) -> str:
-    """A network by its initial weights and readout, where the rest goes without saying."""
+    """A network by its initial weights and readout, where the rest goes without saying; a simple model in full."""
+    if not model.is_network:
+        return str(model)
     name = NAMES[model.arm] + (", dense" if model.pretraining == "dense" else "")
     return ", ".join(filter(None, (name, READOUTS[model.readout] or "full fine-tuning")))
 
@@ -128,7 +136,7 @@ def sites(y_true: np.ndarray, score: np.ndarray, site: np.ndarray, table: pd.Dat
     low, high = np.percentile(score, [2, 98])
     low, high = low - 0.05 * (high - low), high + 0.05 * (high - low)
     names = [name for name in table.index if name in set(site)]
-    figure, axes = plt.subplots(figsize=(1.2 * WIDTH, 0.55 * len(names) + 0.8))
+    figure, axes = plt.subplots(figsize=(1.4 * WIDTH, 0.55 * len(names) + 0.8))
     rng = np.random.default_rng(0)
     for y, name in enumerate(names):
         for label, colour, shift in ((0, OTHERS, 0.13), (1, FOCUS, -0.13)):
@@ -146,8 +154,8 @@ def sites(y_true: np.ndarray, score: np.ndarray, site: np.ndarray, table: pd.Dat
     # The named colours stand in the first row, above its dots.
     axes.text(0.99, 1.01, "cluster's patients", color=FOCUS, transform=axes.transAxes, ha="right", fontsize=8)
     axes.text(0.01, 1.01, "all others", color=OTHERS, transform=axes.transAxes, fontsize=8)
-    axes.set_xlim(low, high)
-    _rows_only(axes, "score (log-odds); triangles lie beyond the axis", (len(names) - 0.5, -0.5))
+    axes.set(xlim=(low, high), ylim=(len(names) - 0.5, -0.5))
+    _rows_only(axes, "score (log-odds); triangles lie beyond the axis")
     return figure
 
 
@@ -159,23 +167,33 @@ def before_after(rows: Sequence[tuple | str], words: tuple[str, str], null: floa
         words: what before and after are.
         null: where there is nothing to find.
     """
-    places = np.cumsum([1.5 if isinstance(row, str) else 1 for row in rows])
-    figure, axes = plt.subplots(figsize=(WIDTH, 0.18 * places[-1] + 0.9))
-    axes.axvline(null, color="0.75", lw=1, zorder=0)
-    for y, row in zip(places, rows, strict=True):
-        if isinstance(row, str):
-            style = {"transform": axes.get_yaxis_transform(), "ha": "right", "va": "center", "fontsize": 8}
-            axes.text(-0.02, y, row, weight="bold", **style)
-            continue
-        label, before, after, low, high = row
+    axes, lines = _lines(rows, null)
+    for y, (label, before, after, low, high) in lines:
         axes.plot([low, high], [y, y], color=AFTER, lw=1.3, alpha=0.7)
         axes.plot([before], [y], "o", ms=5, mec=BEFORE, mfc="white", mew=1.5)
         axes.plot([after], [y], "o", ms=5, color=AFTER)
         _beside(axes, y, label, f"{before:.3f} → {after:.3f} ({low:.3f} to {high:.3f})")
     for x, sign, word, colour, align in ((0, "○", words[0], "0.4", "left"), (1, "●", words[1], AFTER, "right")):
         axes.text(x, 1, f"{sign} {word}", transform=axes.transAxes, color=colour, ha=align, va="bottom", fontsize=8)
-    _rows_only(axes, "AUC, with 95 % interval", (places[-1] + 0.7, places[0] - 0.9))
-    return figure
+    _rows_only(axes, "AUC, with 95 % interval")
+    return axes.figure
+
+
+def by_input(table: pd.DataFrame, before: str, after: str, group: str = "") -> list[tuple | str]:
+    """Rows of `before_after`, with a heading for each input of the models.
+
+    Args:
+        table: `facts.FACTS`, low, high, and the columns named by the following two.
+        before: column of the value before.
+        after: column of the value after, whose interval low and high are.
+        group: what all these rows have in common, put before the headings.
+    """
+    rows: list[tuple | str] = []
+    for sequences, own in table.groupby("sequences", sort=False):
+        rows.append(", ".join(filter(None, (group, INPUTS.get(sequences, sequences) or "simple models"))))
+        for row in own.to_dict("records"):
+            rows.append((short(Model.of(row)), row[before], row[after], row["low"], row["high"]))
+    return rows
 
 
 def calibration(y_true: np.ndarray, probability: np.ndarray, bins: pd.DataFrame, end: float = 0.6) -> plt.Figure:
@@ -210,7 +228,8 @@ def calibration(y_true: np.ndarray, probability: np.ndarray, bins: pd.DataFrame,
         name = "cluster's patients" if label else "all others"
         more = f", {beyond} beyond {end:g}" if beyond else ""
         y = bottom - 0.015 if label else bottom + 0.05
-        axes.text(end, y, name + more, color=colour, ha="right", va="top" if label else "bottom", fontsize=8)
+        x, align = (0.01 * end, "left") if label else (end, "right")  # both corners are empty
+        axes.text(x, y, name + more, color=colour, ha=align, va="top" if label else "bottom", fontsize=8)
     axes.set(xlabel="predicted probability", ylabel="observed share", xlim=(0, end), ylim=(-0.05, top))
     sns.despine(figure)
     return figure
@@ -245,7 +264,8 @@ def inputs(simple: Sequence[Row], networks: Sequence[tuple[str, pd.DataFrame]], 
         axes.errorbar(best.auc, below + y, xerr=error, fmt="o", ms=6, color="0.2")
         axes.plot(table.auc, [below + y] * len(table), "o", ms=5, color=COLOURS["scratch"], mec="none", alpha=0.5)
         _beside(axes, below + y, f"{name}, {len(table)} kinds", "best " + _numbers(best.auc, best.low, best.high))
-    _rows_only(axes, "AUC, with 95 % interval", (below + len(networks) + 0.6, -0.6))
+    axes.set_ylim(below + len(networks) + 0.6, -0.6)
+    _rows_only(axes, "AUC, with 95 % interval")
     return figure
 
 

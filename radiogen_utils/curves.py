@@ -19,6 +19,8 @@ STARTS = {
     "dense": "glioblastoma, dense",
 }
 """Initialisations of the multiverse as the figures call them."""
+SEQUENCES = {"any": "any sequence", "all": "three sequences"}
+"""Inputs of the multiverse, where the figures call them otherwise."""
 START_COLOURS = {
     "random": COLOURS["scratch"],
     "natural": COLOURS["natural"],
@@ -124,13 +126,12 @@ def shares_against_null(compared: pd.DataFrame) -> plt.Figure:
         compared: rows with initialisation, sequences, share, null_low, null_high.
     """
     figure, axes = plt.subplots(figsize=(6, 0.32 * len(compared) + 0.9), layout="constrained")
-    names = {"any": "all sequences together", "all": "three sequences"}
     labels = []
     for position, row in enumerate(compared[::-1].itertuples()):
         axes.plot([row.null_low, row.null_high], [position] * 2, color="0.8", lw=9, solid_capstyle="butt")
         axes.plot(row.share, position, "o", color=START_COLOURS[row.initialisation])
         axes.text(1.02, position, f"{row.share:.0%}", va="center", fontsize=8, transform=axes.get_yaxis_transform())
-        labels.append(f"{STARTS[row.initialisation]}; {names.get(row.sequences, row.sequences)}")
+        labels.append(f"{STARTS[row.initialisation]}; {SEQUENCES.get(row.sequences, row.sequences)}")
     axes.set_yticks(range(len(labels)), labels, fontsize=8)
     axes.axvline(0.5, color="0.5", lw=1, ls="--")
     axes.set(
@@ -140,6 +141,17 @@ def shares_against_null(compared: pd.DataFrame) -> plt.Figure:
     axes.xaxis.set_major_formatter("{x:.0%}")
     sns.despine(figure)
     return figure
+
+
+def in_words(compared: pd.DataFrame, columns: Mapping[str, str]) -> pd.DataFrame:
+    """Comparisons of the starts as a table for the eye, a row a start and a kind of input.
+
+    Args:
+        compared: rows with initialisation, sequences, and the columns.
+        columns: column -> its heading.
+    """
+    index = [compared.initialisation.map(STARTS), compared.sequences.replace(SEQUENCES)]
+    return compared[list(columns)].set_axis(pd.MultiIndex.from_arrays(index)).rename(columns=columns).round(3)
 
 
 def decision_curves(curves: Mapping[str, pd.DataFrame]) -> plt.Figure:

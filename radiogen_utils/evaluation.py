@@ -183,14 +183,20 @@ def delong_test(y_true: ArrayLike, score_a: ArrayLike, score_b: ArrayLike) -> fl
     return delong_difference(y_true, score_a, score_b)[3]
 
 
+def _above(y_true: np.ndarray, score: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Order of the negatives, the highest score first, and (positives, negatives) whether each positive lies above."""
+    order = np.argsort(-score[~y_true], kind="stable")
+    return order, _order(y_true, score)[:, order]
+
+
 def roc_band(
     y_true: ArrayLike, y_score: ArrayLike, rates: np.ndarray, n_resamples: int = 2000, seed: int = 0
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Pointwise 95 % bootstrap band of the ROC curve.
+    """Pointwise 95 % bootstrap band of the ROC curve, or of the mean curve over repeats (`roc.mean_curve`).
 
     Args:
         y_true: (N,) 0 or 1.
-        y_score: (N,) higher for 1.
+        y_score: (N,) higher for 1, or (R, N), one row a repeat; each resample is applied to all at once.
         rates: (M,) false-positive rates at which the band is wanted.
         n_resamples: resamples of the patients.
         seed: of the resampling.
@@ -198,12 +204,19 @@ def roc_band(
     Returns:
         low (M,), high (M,): true-positive rates.
     """
-    y_true, y_score = _check(y_true, y_score)
-    curves = []
-    for counts in _resample(y_true, n_resamples, seed):
-        false, true, _ = roc_curve(y_true, y_score, sample_weight=counts, drop_intermediate=False)
-        curves.append(np.interp(rates, false, true))
-    low, high = np.percentile(curves, [50 * (1 - CONFIDENCE), 50 * (1 + CONFIDENCE)], axis=0)
+    scores = np.atleast_2d(np.asarray(y_score, float))
+    y_true, *scores = _check(y_true, *scores)
+    counts = _resample(y_true, n_resamples, seed)
+    positive, negative = counts[:, y_true].astype(float), counts[:, ~y_true]
+    false = np.asarray(rates)[:, None] * negative.sum(1)  # (M, B), in patients
+    mean = np.zeros(false.shape)
+    for score in scores:
+        order, above = _above(y_true, score)
+        heights = np.c_[positive @ above / positive.sum(1, keepdims=True), np.ones(n_resamples)]
+        passed = negative[:, order].cumsum(1)
+        for row, at in zip(mean, false, strict=True):
+            row += heights[np.arange(n_resamples), (passed <= at[:, None] + 1e-9).sum(1)]
+    low, high = np.percentile(mean / len(scores), [50 * (1 - CONFIDENCE), 50 * (1 + CONFIDENCE)], axis=1)
     return low, high
 
 

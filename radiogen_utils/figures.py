@@ -3,7 +3,6 @@
 Figure 2 is in `roc`.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -28,6 +27,8 @@ ATTRIBUTION = "Data: TCGA-LGG (TCIA; Kaggle mateuszbuda/lgg-mri-segmentation, CC
 DECATHLON = "Data: Medical Segmentation Decathlon, Task01_BrainTumour, CC BY-SA 4.0"
 SYNTHETIC = "SYNTHETIC PHANTOM: no patient data"
 COLOURS = dict(zip(NAMES, sns.color_palette("colorblind", 3), strict=True))
+FOCUS, OTHERS = "#d55e00", "0.45"
+"""Colours of the group that a picture is about, and of all others."""
 CONTOUR = "#00d0ff"  # no colour of the heatmaps
 STRONG_ATTENTION = 0.1
 """Upper end of the scale of a single heatmap: the 99th percentile of a map's maximum over the cohort's slices, mean of
@@ -150,27 +151,6 @@ def _name_lines(axes: plt.Axes) -> None:
         axes.text(1.02, y, line.get_label(), **style)
 
 
-def auc_intervals(names: Iterable[str], table: pd.DataFrame) -> plt.Figure:
-    """AUCs with their intervals, one below the other, the first on top.
-
-    Args:
-        names: (N,) of the rows.
-        table: N rows with auc, low, high.
-    """
-    figure, axes = plt.subplots(figsize=(6.5, 0.34 * len(table) + 0.9))
-    for position, row in enumerate(table[::-1].itertuples()):
-        axes.errorbar(
-            row.auc, position, xerr=[[row.auc - row.low], [row.high - row.auc]], fmt="o", color="0.3", capsize=3
-        )
-        axes.text(1.03, position, f"{row.auc:.3f}", va="center", fontsize=8, transform=axes.get_yaxis_transform())
-    axes.set_yticks(range(len(table)), list(names)[::-1], fontsize=8)
-    axes.axvline(0.5, color="0.7", lw=1, ls="--")
-    axes.set(xlabel="AUC with 95 % interval", xlim=(min(0.4, table.low.min() - 0.02), 1))
-    sns.despine(figure)
-    figure.tight_layout()
-    return figure
-
-
 def patch_with_rulers(patch: np.ndarray, title: str) -> plt.Figure:
     """A patch (80, 80) uint8, large, with its rows and columns numbered."""
     figure, axes = plt.subplots(figsize=(4.2, 4.2), layout="constrained")
@@ -230,7 +210,7 @@ def figure3(groups: dict[str, list[Tile]], signed: bool = False, side: float = 1
         for column, tile in zip(block.T, tiles, strict=False):
             show_slice(column[0], tile.patch)
             title = (f"{tile.title}, wrong" if tile.wrong else tile.title).replace("\n-", "\n−")
-            style = {"color": "#d55e00", "weight": "bold"} if tile.wrong else {}
+            style = {"color": FOCUS, "weight": "bold"} if tile.wrong else {}
             column[0].set_title(title, fontsize=7.5, **style)
             for axes, (name, heatmap) in zip(column[1:], tile.maps.items(), strict=True):
                 show_slice(axes, tile.patch, tile.mask)
@@ -330,7 +310,7 @@ def margins(tables: dict[str, dict[str, pd.DataFrame]], summaries: pd.DataFrame)
     }
     strips = [(method, network) for method, by_network in tables.items() for network in by_network]
     networks = list(dict.fromkeys(network for _, network in strips))
-    colours = dict(zip(networks, ("#d55e00", "0.45", "#0072b2"), strict=False))
+    colours = dict(zip(networks, (FOCUS, OTHERS, "#0072b2"), strict=False))
     figure, panels = plt.subplots(1, 2, sharey=True, figsize=(7.6, 0.55 * len(strips) + 1.2), layout="constrained")
     rng = np.random.default_rng(0)
     for axes, (column, (question, label)) in zip(panels, titles.items(), strict=True):

@@ -17,12 +17,19 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 from torch.nn import functional
 
 from .data.files import CohortError, Files
 from .patches import PATCH_SIZE, centre_of_mass, crop
-from .pretraining import DECATHLON_SEQUENCES, TISSUES, GliomaSlices, _load_volume, glioblastoma_like
+from .pretraining import (
+    DECATHLON_SEQUENCES,
+    TISSUES,
+    GliomaSlices,
+    decode,
+    glioblastoma_like,
+    high_grade,
+    load_volume,
+)
 from .support import progress, project_root
 
 NAMES = ("brats-hgg-lesion-slices", "brats-hgg-lesion-slices.zip", "Task01_BrainTumour")
@@ -122,21 +129,13 @@ def _cut_slices(path: Path) -> Iterator[tuple[np.ndarray, np.ndarray, str]]:
         name, case = row["file"], row["patient"]
         if row["grade"] != "HGG" or row["in_lgg110"] != "0":
             raise CohortError(f"{path}: {case} is not high-grade or is in the LGG cohort; remove it from slices.csv")
-        image, tissue = (_decode(files, f"{part}/{name}") for part in ("images", "labels"))
+        image, tissue = (decode(files, f"{part}/{name}") for part in ("images", "labels"))
         if image.shape != (*tissue.shape, 3) or tissue.max(initial=0) > len(TISSUES):
             raise CohortError(
                 f"{path}: {name}: expected H×W×3 and labels 0–3 of H×W, found {image.shape}, {tissue.shape}"
             )
         if tissue.any():
             yield image, tissue, case
-
-
-def _decode(files: Files, name: str) -> np.ndarray:
-    content = files.read(name)
-    try:
-        return np.asarray(Image.open(io.BytesIO(content)))
-    except Exception as error:  # what Pillow raises for a broken file has no class in common
-        raise CohortError(f"{files.path}: {name} is no picture, or truncated; fetch the file again") from error
 
 
 def _volumes(path: Path, limit: int | None) -> Iterator[tuple[np.ndarray, np.ndarray, str]]:
@@ -146,11 +145,11 @@ def _volumes(path: Path, limit: int | None) -> Iterator[tuple[np.ndarray, np.nda
         label = path / "labelsTr" / file.name
         if not label.exists():
             raise CohortError(f"{file}: {label} is missing; restore the label or remove the image")
-        volume = _load_volume(file, 4, lambda array: np.asarray(array, np.float32))[..., channels]
-        tissue = _load_volume(label, 3, np.asarray)
+        volume = load_volume(file, 4, lambda array: np.asarray(array, np.float32))[..., channels]
+        tissue = load_volume(label, 3, np.asarray)
         if volume.shape[:3] != tissue.shape or volume.shape[:2] != (240, 240):
             raise CohortError(f"{file}: {volume.shape[:3]} voxels, its label {tissue.shape}; expected 240×240 a slice")
-        if not high_grade(tissue):
+        if not high_grade(np.bincount(tissue.ravel().astype(int), minlength=4)):
             continue
         brain = volume.any(-1)
         mean, sd = volume[brain].mean(0), np.maximum(volume[brain].std(0), 1e-6)
@@ -163,9 +162,3 @@ def _volumes(path: Path, limit: int | None) -> Iterator[tuple[np.ndarray, np.nda
             labels = functional.interpolate(labels, (GRID, GRID), mode="nearest-exact")[0, 0].numpy().astype(np.uint8)
             if labels.any():
                 yield np.rint(image).astype(np.uint8), labels, file.name.split(".")[0]
-
-
-def high_grade(tissue: np.ndarray) -> bool:
-    """The rule of `pretraining.glioblastoma_like` for one case: (H, W, D) labels of a volume."""
-    counts = np.bincount(tissue.ravel().astype(int), minlength=4)
-    return bool(counts[2] > 0 and counts[3] >= 0.1 * counts[1:4].sum())

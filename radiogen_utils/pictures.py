@@ -8,11 +8,9 @@ from lifelines import KaplanMeierFitter
 from lifelines.plotting import add_at_risk_counts
 from matplotlib.patches import Rectangle
 
-from .figures import mark_sides, show_slice
+from .figures import FOCUS, OTHERS, mark_sides, show_slice
 from .patches import PATCH_SIZE, centre_of_mass, head_window, percentile_window, stretch, tumor_patch
 
-FOCUS, OTHERS = "#d55e00", "0.45"
-"""Colours of the group that a picture is about, and of all others."""
 INSTITUTIONS = {
     "CS": "Thomas Jefferson University",
     "DU": "Henry Ford Hospital",

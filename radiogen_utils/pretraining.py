@@ -138,15 +138,17 @@ def _read_png(path: Path) -> Iterator[tuple[str, int, np.ndarray, np.ndarray]]:
         name, absent = (images[key], "label") if key in images else (labels[key], "image")
         raise CohortError(f"{path}: {name} has no {absent}; restore the {absent} or remove the file")
     for key in images:
-        image, label = (_decode(files, part[key]) for part in (images, labels))
+        image, label = (decode(files, part[key], "L") for part in (images, labels))
         _check(f"{path}: {labels[key]}", image, label)
         yield key[1], key[2], image, label
 
 
-def _decode(files: Files, name: str) -> np.ndarray:
+def decode(files: Files, name: str, mode: str | None = None) -> np.ndarray:
+    """A picture of an archive, converted to Pillow's `mode` if one is given; `CohortError` if it is none."""
     content = files.read(name)
     try:
-        return np.asarray(Image.open(io.BytesIO(content)).convert("L"))
+        image = Image.open(io.BytesIO(content))
+        return np.asarray(image.convert(mode) if mode else image)
     except Exception as error:  # what Pillow raises for a broken file has no class in common
         raise CohortError(f"{files.path}: {name} is no picture, or truncated; fetch the file again") from error
 
@@ -157,8 +159,8 @@ def _read_nifti(path: Path, channel: int) -> Iterator[tuple[str, int, np.ndarray
         label_file = path / "labelsTr" / file.name
         if not label_file.exists():
             raise CohortError(f"{file}: {label_file} is missing; restore the label or remove the image")
-        volume = _load_volume(file, 4, lambda array: np.asarray(array[..., channel], np.float32))
-        tissue = _load_volume(label_file, 3, np.asarray)
+        volume = load_volume(file, 4, lambda array: np.asarray(array[..., channel], np.float32))
+        tissue = load_volume(label_file, 3, np.asarray)
         if volume.shape != tissue.shape:
             raise CohortError(f"{file}: {volume.shape} voxels, its label has {tissue.shape}; they must agree")
         if volume.shape[:2] != (240, 240):
@@ -187,7 +189,7 @@ def _majority(label: np.ndarray) -> np.ndarray:
     return votes.argmax(-1).astype(np.uint8)  # the first of the largest
 
 
-def _load_volume(file: Path, dimensions: int, read: Callable[[object], np.ndarray]) -> np.ndarray:
+def load_volume(file: Path, dimensions: int, read: Callable[[object], np.ndarray]) -> np.ndarray:
     """What `read` makes of a NIfTI file's voxels, H×W×D for three dimensions, H×W×D×4 for four."""
     try:
         image = nibabel.load(file)
@@ -215,8 +217,12 @@ def glioblastoma_like(slices: GliomaSlices) -> pd.Series:
     """
     counts = np.stack([(slices.labels == tissue).sum((1, 2)) for tissue in range(4)], 1)
     counts = pd.DataFrame(counts).groupby(slices.table.case.to_numpy()).sum()
-    tumour = counts[[1, 2, 3]].sum(axis=1)
-    return ((tumour > 0) & (counts[3] >= 0.1 * tumour) & (counts[2] > 0)).rename_axis("case")
+    return pd.Series(high_grade(counts.to_numpy()), counts.index).rename_axis("case")
+
+
+def high_grade(counts: np.ndarray) -> np.ndarray:
+    """The rule of `glioblastoma_like`: (..., 4) pixels or voxels of the labels 0–3 of a case -> (...) bool."""
+    return (counts[..., 2] > 0) & (counts[..., 3] >= 0.1 * counts[..., 1:].sum(-1))
 
 
 def split_cases(cases: Collection[str], seed: int, held_out: float = 0.2) -> tuple[np.ndarray, np.ndarray]:

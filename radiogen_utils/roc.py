@@ -1,4 +1,4 @@
-"""The ROC curve: what a threshold does, the mean curve of several repeats with its band, and the pictures of both.
+"""The ROC curve: what a threshold does, the mean curve of several repeats, and the pictures of both.
 
 The empirical curve rises step by step: above the k-th highest score of the negatives lies a certain share of the
 positives, and that share is the curve's height between (k − 1)/n and k/n. The mean of these heights is the AUC. So the
@@ -16,13 +16,12 @@ import seaborn as sns
 from numpy.typing import ArrayLike
 
 from . import article, evaluation, facts, power, repeats
+from .charts import Row
 from .facts import NAMES, Model
-from .figures import COLOURS
+from .figures import COLOURS, FOCUS, OTHERS
 
 STYLES = {"gbm": "-", "scratch": (0, (4, 1.5)), "natural": (0, (1, 1))}
 """Lines of the initialisations, which differ without colour, too."""
-FOCUS, OTHERS = "#d55e00", "0.45"
-"""Colours of the positives, and of all others."""
 
 
 class Confusion(NamedTuple):
@@ -62,12 +61,6 @@ def confusion(y_true: ArrayLike, score: ArrayLike, threshold: float) -> Confusio
     return Confusion(*(int(cell.sum()) for cell in counts))
 
 
-def _heights(y_true: np.ndarray, score: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Order of the negatives, the highest score first, and (positives, negatives) whether each positive lies above."""
-    order = np.argsort(-score[~y_true], kind="stable")
-    return order, evaluation._order(y_true, score)[:, order]
-
-
 def mean_curve(y_true: ArrayLike, scores: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     """Corners of the ROC curve, or of the mean over repeats of the sensitivity at each false-positive rate.
 
@@ -81,41 +74,9 @@ def mean_curve(y_true: ArrayLike, scores: ArrayLike) -> tuple[np.ndarray, np.nda
     """
     scores = np.atleast_2d(np.asarray(scores, float))
     y_true, *scores = evaluation._check(y_true, *scores)
-    heights = np.mean([_heights(y_true, score)[1].mean(0) for score in scores], axis=0)
+    heights = np.mean([evaluation._above(y_true, score)[1].mean(0) for score in scores], axis=0)
     rates = np.arange(len(heights) + 1) / len(heights)
     return np.repeat(rates, 2), np.r_[0, np.repeat(heights, 2), 1]
-
-
-def mean_band(
-    y_true: ArrayLike, scores: ArrayLike, rates: np.ndarray, n_resamples: int = 2000, seed: int = 0
-) -> tuple[np.ndarray, np.ndarray]:
-    """Pointwise 95 % bootstrap band of `mean_curve`; each resample of the patients is applied to all repeats at once.
-
-    Args:
-        y_true: (N,) 0 or 1.
-        scores: (N,), or (R, N).
-        rates: (M,) false-positive rates in [0, 1) at which the band is wanted.
-        n_resamples: resamples of the patients.
-        seed: of the resampling.
-
-    Returns:
-        low (M,), high (M,): true-positive rates.
-    """
-    scores = np.atleast_2d(np.asarray(scores, float))
-    y_true, *scores = evaluation._check(y_true, *scores)
-    counts = evaluation._resample(y_true, n_resamples, seed)
-    positive, negative = counts[:, y_true].astype(float), counts[:, ~y_true]
-    false = np.asarray(rates)[:, None] * negative.sum(1)  # (M, B), in patients
-    mean = np.zeros(false.shape)
-    for score in scores:
-        order, above = _heights(y_true, score)
-        heights = positive @ above / positive.sum(1, keepdims=True)
-        passed = negative[:, order].cumsum(1)
-        for row, at in zip(mean, false, strict=True):
-            step = (passed <= at[:, None] + 1e-9).sum(1)
-            row += heights[np.arange(n_resamples), step]
-    low, high = np.percentile(mean / len(scores), [2.5, 97.5], axis=1)
-    return low, high
 
 
 def threshold_picture(y_true: np.ndarray, score: np.ndarray, threshold: float) -> plt.Figure:
@@ -212,7 +173,7 @@ def figure2(predictions: pd.DataFrame, models: Sequence[Model]) -> plt.Figure:
         labels.append((evaluation.auc_ci(y_true, scores)[0], f"here, {NAMES[model.arm]}", colour, curve))
         if model == models[0]:
             rates = np.linspace(0, 1, 100, endpoint=False)
-            axes.fill_between(rates, *mean_band(y_true, scores, rates), color=colour, alpha=0.13, lw=0)
+            axes.fill_between(rates, *evaluation.roc_band(y_true, scores, rates), color=colour, alpha=0.13, lw=0)
     _label_curves(axes, labels)
     _roc_axes(axes)
     return figure
@@ -228,49 +189,8 @@ def _label_curves(axes: plt.Axes, labels: list[tuple[float, str, object, np.ndar
         axes.text(x + 0.015, y, f"{auc:.3f}  {text}", color=colour, fontsize=8.5, weight="bold", va="center")
 
 
-class Row(NamedTuple):
-    """A line of a forest plot."""
-
-    label: str
-    value: float
-    low: float
-    high: float
-    colour: object = "0.2"
-    marker: str = "o"
-    face: object = None
-
-
-def forest(rows: Sequence[Row | str], xlabel: str, null: float) -> plt.Figure:
-    """Values with their intervals and numbers, one below the other; a text is the heading of what follows.
-
-    Args:
-        rows: from top to bottom.
-        xlabel: of the axis.
-        null: where there is nothing to find.
-    """
-    places = np.cumsum([1.5 if isinstance(row, str) else 1 for row in rows])
-    figure, axes = plt.subplots(figsize=(6, 0.18 * places[-1] + 0.8), layout="constrained")
-    axes.axvline(null, color="0.75", lw=1, zorder=0)
-    for y, row in zip(places, rows, strict=True):
-        if isinstance(row, str):
-            style = {"transform": axes.get_yaxis_transform(), "ha": "right", "va": "center", "fontsize": 8}
-            axes.text(-0.02, y, row, weight="bold", **style)
-            continue
-        error = [[row.value - row.low], [row.high - row.value]]
-        style = {"color": row.colour, "mfc": row.face or row.colour, "ms": 4.5, "lw": 1.4}
-        axes.errorbar(row.value, y, xerr=error, fmt=row.marker, **style)
-        style = {"transform": axes.get_yaxis_transform(), "color": row.colour, "va": "center", "fontsize": 8}
-        axes.text(-0.02, y, row.label, ha="right", **style)
-        sign = "+" if null == 0 else ""
-        text = f"{row.value:{sign}.3f} ({row.low:{sign}.3f} to {row.high:{sign}.3f})"
-        axes.text(1.02, y, text.replace("-", "−"), **style)
-    axes.set(xlabel=xlabel, yticks=[], ylim=(places[-1] + 0.7, places[0] - 0.7))
-    sns.despine(figure, left=True)
-    return figure
-
-
 def readout_rows(summary: pd.DataFrame) -> list[Row | str]:
-    """Lines of `forest`: the article's arms, then every readout of every initialisation on every kind of input.
+    """Lines of `charts.forest`: the article's arms, then every readout of every initialisation on every kind of input.
 
     Args:
         summary: `repeats.over_repeats` of networks.

@@ -6,8 +6,7 @@ import pandas as pd
 import seaborn as sns
 
 from . import facts
-from .figures import COLOURS
-from .pictures import FOCUS, OTHERS
+from .figures import COLOURS, FOCUS, OTHERS
 
 _CLASSES = ((1, "positive", FOCUS, 0.17), (0, "rest", OTHERS, -0.17))
 _LEAKS = {

@@ -1,5 +1,6 @@
-"""Is an AUC real? Tables on chance, institutions and calibration."""
+"""Is an AUC real? Tables on chance, institutions, calibration, operating points and size."""
 
+from collections.abc import Iterable
 from dataclasses import astuple, replace
 from typing import NamedTuple
 
@@ -8,10 +9,10 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import brier_score_loss, roc_auc_score
 
-from . import evaluation, facts
-from .repeats import score_matrix
+from . import evaluation, facts, verdicts
+from .repeats import over_repeats, score_matrix
 
 
 class Estimate(NamedTuple):
@@ -52,7 +53,7 @@ def calibration_line(y_true: ArrayLike, log_odds: ArrayLike) -> Line:
 
 
 def chance_table(scores: pd.DataFrame, permutations: pd.DataFrame) -> pd.DataFrame:
-    """The permutation test of every model whose labels were permuted, on its first repeat.
+    """The permutation test of every model whose labels were permuted, on its first repeat, mean over its networks.
 
     Args:
         scores: a table of scores.
@@ -64,8 +65,8 @@ def chance_table(scores: pd.DataFrame, permutations: pd.DataFrame) -> pd.DataFra
     """
     rows = []
     for model, permuted in facts.by_model(permutations):
-        first = evaluation.patient_scores(scores, model)
-        observed = float(roc_auc_score(first.y_true, first.score))
+        first = facts.select(facts.of_model(scores, model), repeat=0)
+        observed = np.mean([roc_auc_score(own.y_true, own.score) for _, own in first.groupby("network", dropna=False)])
         p = evaluation.permutation_p(observed, permuted.auc), evaluation.smallest_p(permuted.auc)
         rows.append((*astuple(model), observed, len(permuted), permuted.auc.mean(), permuted.auc.std(), *p))
     return pd.DataFrame(rows, columns=[*facts.FACTS, *"observed permutations mean sd p smallest_p".split()])
@@ -92,3 +93,45 @@ def institutions_left_out(scores: pd.DataFrame) -> pd.DataFrame:
         rows.append((*astuple(usual), mean, *evaluation.auc_ci(*score_matrix(rest)), np.mean(within)))
     columns = ["random folds, mean", "institution left out", "low", "high", "within"]
     return pd.DataFrame(rows, columns=[*facts.FACTS, *columns])
+
+
+def operating_points(scores: pd.DataFrame, models: Iterable[facts.Model], specificity: float) -> pd.DataFrame:
+    """What each model is worth at one threshold and as a probability, on its first repeat.
+
+    Args:
+        scores: a table of scores.
+        models: those without scores are left out.
+        specificity: at which the sensitivity is read.
+
+    Returns:
+        Indexed by the model's label: Brier score, "sensitivity at specificity …", low and high (95 %, bootstrap). The
+        last row answers always with the share of positives, and has a Brier score only.
+    """
+    rows = {}
+    for model in models:
+        if facts.of_model(scores, model).empty:
+            continue
+        own = evaluation.patient_scores(scores, model)
+        prevalence = own.y_true.mean()
+        brier = brier_score_loss(own.y_true, evaluation.probabilities(own.score, prevalence))
+        rows[str(model)] = (brier, *evaluation.sensitivity_at(own.y_true, own.score, specificity))
+    rows["always the share of positives"] = (prevalence * (1 - prevalence), *[np.nan] * 3)
+    columns = ["Brier score", f"sensitivity at specificity {specificity}", "low", "high"]
+    return pd.DataFrame.from_dict(rows, orient="index", columns=columns).rename_axis("model")
+
+
+def with_and_without_size(scores: pd.DataFrame, without: pd.DataFrame) -> pd.DataFrame:
+    """AUCs of networks as they are, beside those with the tumour's area taken out.
+
+    Args:
+        scores: a table of scores.
+        without: `facts.FACTS`, auc, low, high of `size.size_adjusted_auc`.
+
+    Returns:
+        The rows of `without`, and "auc with size" (mean over the repeats, as `repeats.over_repeats`), with its low and
+        high, and the verdict on whether more than size is seen.
+    """
+    models = [facts.Model.of(row) for row in without.to_dict("records")]
+    with_size = over_repeats(pd.concat(facts.of_model(scores, model) for model in models))
+    both = without.merge(with_size, on=facts.FACTS, suffixes=("", " with size"))
+    return both.assign(verdict=[verdicts.beyond_size(row.low, row.high).word for row in both.itertuples()])

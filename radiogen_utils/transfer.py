@@ -19,7 +19,7 @@ from torch import nn
 from torch.nn import functional
 from torch.optim.swa_utils import update_bn
 
-from . import facts, training
+from . import facts, logistic, training
 from .baselines import Baseline
 from .facts import Model
 from .folds import repeated_folds, split_of
@@ -32,6 +32,8 @@ POOLINGS = ("patch", "tumour")
 """What features are averaged over: the whole patch, as by a network that ends in global average pooling; or the tumour
 alone, which leaves its size out."""
 BATCH = 128
+CHUNK = 50
+"""Labellings that are read out together."""
 STATISTICS = 512
 """Slices from which the statistics of batch normalisation are estimated, at most, evenly spaced over the patients."""
 CODE = fingerprint(training.CODE, Path(__file__).read_bytes())
@@ -248,12 +250,24 @@ def permutation_aucs(
         The AUC; (permutations,) AUCs.
     """
     rng = np.random.default_rng(seed)
-    permuted = [pd.Series(permutation_within_folds(labels, split, rng), labels.index) for _ in range(permutations)]
+    labellings = np.array([labels, *(permutation_within_folds(labels, split, rng) for _ in range(permutations))])
+    chunks = np.array_split(labellings, -(-len(labellings) // CHUNK))
     parallel = joblib.Parallel(joblib.cpu_count(only_physical_cores=True), return_as="generator")
-    jobs = (joblib.delayed(_mean_auc)(features, each, split, seed) for each in (labels, *permuted))
-    observed, *areas = progress(parallel(jobs), permutations + 1, "permutation")
-    return observed, np.array(areas)
+    jobs = [joblib.delayed(_aucs)(values, each, split, seed) for each in chunks for values in features]
+    areas = list(progress(parallel(jobs), len(jobs), "permutation"))
+    rows = [areas[i : i + len(features)] for i in range(0, len(areas), len(features))]
+    observed, *areas = np.concatenate([np.mean(row, 0) for row in rows])
+    return float(observed), np.array(areas)
 
 
-def _mean_auc(features: list[np.ndarray], labels: pd.Series, split: pd.Series, seed: int) -> float:
-    return float(np.mean([roc_auc_score(labels, read_out(values, labels, split, seed)) for values in features]))
+def _aucs(features: np.ndarray, labellings: np.ndarray, split: pd.Series, seed: int) -> np.ndarray:
+    """(P,) AUCs of `read_out` under (P, patients) labellings."""
+    logistic_model = Baseline("", "logistic", None).create(seed)[-1]
+    scores = np.zeros(labellings.shape)
+    for fold, values in enumerate(features):
+        out = split.to_numpy() == fold
+        values = (values - values[~out].mean(0)) / np.where(spread := values[~out].std(0), spread, 1)
+        options = 1 / logistic_model.Cs, logistic_model.cv.n_splits, seed
+        coefficients, _ = logistic.cross_validated(values[~out], labellings[:, ~out], *options)
+        scores[:, out] = coefficients[:, :-1] @ values[out].T + coefficients[:, -1:]
+    return np.array([roc_auc_score(own, row) for own, row in zip(labellings, scores, strict=True)])

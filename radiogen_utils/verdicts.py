@@ -141,10 +141,10 @@ def better_in_most(share: float, p: float, smallest_p: float) -> Verdict:
     """
     if smallest_p >= SIGNIFICANCE:
         return Verdict(NOT_TESTED, f"so few permutations cannot give less than p = {smallest_p:.2g}")
-    found = f"it does in {share:.0%} of the specifications, p = {p:.2g}"
+    found = f"it ranks better in {share:.0%} of the specifications, p = {p:.2g}"
     if p < SIGNIFICANCE:
         return Verdict(SUPPORTED if share > 0.5 else CONTRADICTED, found)
-    return Verdict(UNDECIDED, f"{found}, which exchanging patients' ranks gives as well")
+    return Verdict(UNDECIDED, f"{found}, which is no more than exchanging patients' ranks gives")
 
 
 def goal(auc: float, low: float, high: float, wanted: float, repeats: int) -> Verdict:

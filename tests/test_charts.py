@@ -97,3 +97,12 @@ def test_clusters_are_filled_where_they_hold_after_the_correction():
 def test_a_network_in_short():
     assert charts.short(facts.SECOND_STUDY) == "glioblastoma MRI, dense, linear probe"
     assert charts.short(facts.Model("scratch")) == "from scratch, full fine-tuning"
+    assert charts.short(facts.simple("image features", "trees")) == "image features, trees"
+
+
+def test_rows_have_a_heading_an_input():
+    models = [facts.Model("scratch"), facts.Model("scratch", sequences="all"), facts.simple("age", "logistic")]
+    table = pd.DataFrame([vars(model) | {"a": 0.7, "b": 0.6, "low": 0.5, "high": 0.8} for model in models])
+    rows = charts.by_input(table, "a", "b", "study")
+    assert rows[::2] == ["study, FLAIR", "study, three sequences", "study, simple models"]
+    assert rows[1] == ("from scratch, full fine-tuning", 0.7, 0.6, 0.5, 0.8) and rows[5][0] == "age, logistic"

@@ -46,7 +46,7 @@ def test_shares_and_explained_variance_are_named_and_placed():
     )
     axes = curves.shares_against_null(rows).axes[0]
     labels = [tick.get_text() for tick in axes.get_yticklabels()]
-    assert labels == ["natural images; three sequences", "glioblastoma, dense; all sequences together"]
+    assert labels == ["natural images; three sequences", "glioblastoma, dense; any sequence"]
     assert [text.get_text() for text in axes.texts] == ["40%", "90%"]
     alone, equal = {"seed": 0.01, "initialisation": 0.2}, {"seed": 0.3, "initialisation": 0.25}
     axes = curves.explained(alone, equal).axes[0]
@@ -74,3 +74,9 @@ def test_arms_have_readable_names():
     ]
     names = [curves.arm_name(row) for row in pd.DataFrame(rows).itertuples()]
     assert names == ["images, stacked", "age and grade", "image features, trees", "probe, three sequences, tumour"]
+
+
+def test_comparisons_are_put_in_words():
+    compared = pd.DataFrame({"initialisation": ["dense"], "sequences": ["any"], "share": [0.6351], "p": [0.1]})
+    found = curves.in_words(compared, {"share": "won"})
+    assert found.to_dict() == {"won": {("glioblastoma, dense", "any sequence"): 0.635}}

@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from radiogen_utils import dense, lesions, models, tissue_pictures
+from radiogen_utils import dense, lesions, models, pretraining, tissue_pictures
 from radiogen_utils.data.files import CohortError
 from radiogen_utils.lesions import LesionPatches
 from radiogen_utils.pretraining import GliomaSlices
@@ -153,12 +153,9 @@ def test_a_decathlon_volume_gives_the_same_kind_of_patches(tmp_path):
     assert np.ptp(columns) < np.ptp(rows)  # rows run from front to back, NIfTI's second axis
 
 
-def test_a_decathlon_case_that_is_not_glioblastoma_like_is_left_out(tmp_path):
-    tissue = np.zeros((4, 4, 4))
-    tissue[:2] = 1
-    assert not lesions.high_grade(tissue)
-    tissue[0, 0], tissue[1, 1] = 2, 3
-    assert lesions.high_grade(tissue)
+def test_a_case_without_core_or_with_little_enhancement_is_not_glioblastoma_like():
+    counts = np.array([[99, 80, 10, 10], [99, 80, 0, 20], [99, 90, 10, 9], [99, 0, 0, 0]])
+    assert pretraining.high_grade(counts).tolist() == [True, False, False, False]
 
 
 def test_lesions_are_found_by_name_or_path(tmp_path):

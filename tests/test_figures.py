@@ -23,29 +23,6 @@ def line(axes, start):
     return found.get_xdata(), found.get_ydata()
 
 
-def bars(axes):
-    """Each error bar from below: its middle, low and high."""
-    rows = []
-    for container in axes.containers:
-        middle, _, (segments,) = container
-        ((low, position), (high, _)) = segments.get_segments()[0]
-        rows.append((position, middle.get_xdata()[0], low, high))
-    return np.array(sorted(rows))[:, 1:]
-
-
-@pytest.fixture
-def clusters():
-    columns = ["clustering", "cluster", "patients", "positives", "auc", "low", "high", "p", "holm"]
-    rows = [("ACluster", 1, 90, 20, 0.8, 0.7, 0.85, 0.001, 0.003), ("ACluster", 2, 90, 30, 0.6, 0.5, 0.75, 0.03, 0.06)]
-    return pd.DataFrame([*rows, ("BCluster", 1, 80, 25, 0.5, 0.35, 0.6, 0.5, 0.5)], columns=columns)
-
-
-def test_areas_stand_beside_their_names(clusters):
-    (axes,) = figures.auc_intervals(["first", "second", "third"], clusters).axes
-    np.testing.assert_allclose(bars(axes)[::-1], clusters[["auc", "low", "high"]])
-    assert [label.get_text() for label in axes.get_yticklabels()][::-1] == ["first", "second", "third"]
-
-
 def test_learning_curves_are_of_the_record():
     curve = [{"epoch": i, "training_loss": 1 / i, "held_out_loss": 1.1 / i} for i in (1, 2)]
     (axes,) = figures.learning_curves({"net": {"curve": curve, "prior_loss": 0.9, "entropy": 0.4}}).axes

@@ -74,12 +74,12 @@ def test_the_band_is_that_of_resampled_curves(untied):
             found.append([(score[drawn][y[drawn] == 1] > c).mean() for c in cut])
         expected.append(np.mean(found, axis=0))
     expected = np.percentile(expected, [2.5, 97.5], axis=0)
-    np.testing.assert_allclose(roc.mean_band(y, scores, rates, 300), expected)
+    np.testing.assert_allclose(evaluation.roc_band(y, scores, rates, 300), expected)
 
 
 def test_the_band_of_a_mean_is_narrower_than_that_of_one_repeat(untied):
     y, scores = untied
-    one, mean = (np.subtract(*roc.mean_band(y, s, np.array([0.3]), 500)[::-1]) for s in (scores[0], scores))
+    one, mean = (np.subtract(*evaluation.roc_band(y, s, np.array([0.3]), 500)[::-1]) for s in (scores[0], scores))
     assert mean < one
 
 
@@ -130,15 +130,6 @@ def test_every_patient_is_drawn_the_far_ones_at_the_edge():
     dots = roc.threshold_picture(y, score, 0.0).axes[0]
     xs = np.concatenate([points.get_offsets()[:, 0] for points in dots.collections])
     assert len(xs) == 20 and xs.min() == dots.get_xlim()[0] > -4
-
-
-def test_a_forest_has_a_line_a_row_with_its_number():
-    (axes,) = roc.forest(["group", roc.Row("a", 0.1, -0.05, 0.2), roc.Row("b", -0.1, -0.2, 0.0)], "x", 0).axes
-    texts = [text.get_text() for text in axes.texts]
-    assert texts == ["group", "a", "+0.100 (−0.050 to +0.200)", "b", "−0.100 (−0.200 to +0.000)"]
-    assert [c[0].get_xdata()[0] for c in axes.containers] == [0.1, -0.1]
-    low, top = axes.get_ylim()
-    assert low > top  # the first on top
 
 
 def test_readouts_are_grouped_by_input_with_the_article_first(predictions):

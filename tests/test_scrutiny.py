@@ -52,6 +52,9 @@ def test_the_permutation_test_is_of_the_first_repeat(y_true):
     (found,) = scrutiny.chance_table(scores, permutations).to_dict("records")
     assert (found["observed"], found["permutations"], found["p"], found["smallest_p"]) == (auc, 3, 2 / 4, 1 / 4)
     assert scrutiny.chance_table(scores, permutations[:0]).empty
+    perfect = pd.concat([rows(MAIN, y_true, y_true, network=1), scores.assign(network=0)])
+    (found,) = scrutiny.chance_table(perfect, permutations).to_dict("records")
+    assert found["observed"] == pytest.approx((auc + 1) / 2)
 
 
 def test_a_score_of_the_institution_alone_is_worth_nothing_within(y_true):
@@ -64,3 +67,25 @@ def test_a_score_of_the_institution_alone_is_worth_nothing_within(y_true):
     assert found["random folds, mean"] == found["institution left out"] == pytest.approx(0.75)
     assert found["within"] == 0.5 and found["split"] == "folds"
     assert scrutiny.institutions_left_out(pd.concat(tables[:2])).empty
+
+
+def test_an_operating_point_is_that_of_the_first_repeat(y_true):
+    rng = np.random.default_rng(0)
+    tables = [rows(MAIN, y_true, rng.normal(size=40) + y_true, repeat=repeat) for repeat in (0, 1)]
+    found = scrutiny.operating_points(pd.concat(tables), [MAIN, facts.simple("absent", "trees")], 0.9)
+    assert list(found.index) == [str(MAIN), "always the share of positives"]
+    score = evaluation.patient_scores(tables[0], MAIN).score
+    expected = evaluation.sensitivity_at(y_true, score, 0.9)
+    assert tuple(found.iloc[0, 1:]) == expected and expected[1] < expected[0] < expected[2]
+    assert found["Brier score"].iloc[0] == np.mean((evaluation.probabilities(score, 0.4) - y_true) ** 2)
+    assert found["Brier score"].iloc[1] == pytest.approx(0.4 * 0.6)
+
+
+def test_the_auc_with_size_is_that_of_all_repeats(y_true):
+    rng = np.random.default_rng(0)
+    scores = [rng.normal(size=40) + y_true for _ in range(2)]
+    table = pd.concat([rows(MAIN, y_true, score, repeat=repeat) for repeat, score in enumerate(scores)])
+    without = pd.DataFrame([vars(MAIN) | {"auc": 0.6, "low": 0.52, "high": 0.7}]).astype({"pixels": "Int64"})
+    (found,) = scrutiny.with_and_without_size(table, without).to_dict("records")
+    assert found["auc with size"] == pytest.approx(np.mean([roc_auc_score(y_true, score) for score in scores]))
+    assert (found["auc"], found["verdict"]) == (0.6, "supported")

@@ -92,6 +92,11 @@ def second_study() -> pd.DataFrame:
     return facts.read(FOLDER / "second_study.csv")
 
 
+def second_study_permutations() -> pd.DataFrame:
+    """AUCs of its glioblastoma probes under permuted labels: `facts.FACTS`, permutation, auc."""
+    return facts.read(FOLDER / "second_study_permutations.csv")
+
+
 def second_study_beyond_size() -> dict:
     """AUCs of the second study with the tumour's area taken out by rank, and of a small area alone."""
     return json.loads((FOLDER / "second_study.json").read_text(encoding="utf-8"))

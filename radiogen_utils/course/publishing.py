@@ -4,9 +4,10 @@ import json
 import shutil
 from pathlib import Path
 
+from .. import verdicts
 from ..models import WEIGHTS
 from ..support import project_root
-from . import precomputed, report, studies
+from . import precomputed, report, studies, tables
 from .run_folder import RunFolder
 
 RESULTS_MARK = "<!-- results -->", "<!-- /results -->"
@@ -18,7 +19,9 @@ def write_report(folder: Path) -> None:
     rows = json.loads(ablation.read_text(encoding="utf-8")) if ablation.exists() else []
     results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
     method = (project_root() / "docs" / "method.md").read_text(encoding="utf-8")
-    (folder / "results.md").write_text(report.report(results, method, rows), encoding="utf-8")
+    published = verdicts.published_task(results["cohort"], results["patches"])
+    text = report.report(results, method, rows, answer(folder) if published else "")
+    (folder / "results.md").write_text(text, encoding="utf-8")
 
 
 def why_not_publish(out: RunFolder, complete: bool) -> str | None:
@@ -66,7 +69,7 @@ def answer(folder: Path) -> str:
     """The verdict of both studies and their table, in Markdown; `folder` holds the first one's predictions.csv."""
     first, second = studies.load(folder)
     rows = studies.comparison(first, second)
-    return f"{studies.verdict_sentence(first, second, True)}\n\n{report.table(rows, rows[0])}"
+    return f"{studies.verdict_sentence(first, second, True)}\n\n{tables.table(rows, rows[0])}"
 
 
 def write_readme(folder: Path) -> None:

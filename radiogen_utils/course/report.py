@@ -1,77 +1,15 @@
 """README's table and `figures/results.md`, written from a run's results.json."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 
 from .. import verdicts
 from ..facts import INPUTS, NAMES, READOUTS, Model
+from . import tables
+from .report_beyond import beyond, chance_claim, claim_rows, multiverse, second_study, second_study_claims
 
-
-def table(rows: Iterable[dict], columns: Iterable[str | tuple[str, str | Callable[[dict], object]]]) -> str:
-    """A Markdown table; numbers with three decimals, `None` and NaN as a dash.
-
-    Args:
-        rows: one dict a row.
-        columns: the key of a row, or a heading with the key or a function of the row.
-    """
-    pairs = [(column, column) if isinstance(column, str) else column for column in columns]
-    lines = [[heading for heading, _ in pairs], ["---"] * len(pairs)]
-    lines += [[_cell(row[get] if isinstance(get, str) else get(row)) for _, get in pairs] for row in rows]
-    return "".join("| " + " | ".join(line) + " |\n" for line in lines)
-
-
-def _cell(value: object) -> str:
-    if value is None or value != value:
-        return "–"
-    return f"{value:.3f}" if isinstance(value, float) else str(value)
-
-
-def _p(value: float) -> str:
-    return "<0.001" if value < 0.001 else f"{value:.3f}"
-
-
-def _interval(row: dict, low: str = "low", high: str = "high") -> str | None:
-    return None if row[low] is None else f"{row[low]:.3f}{' to ' if row[low] < 0 else '–'}{row[high]:.3f}"
-
-
-def _count(name: str):
-    return name, lambda row: f"{row[name]:.0f}"  # which a table may have made a float
-
-
-def _signed(row: dict, middle: str, decimals: int) -> str:
-    number, low, high = (f"{row[name]:+.{decimals}f}" for name in (middle, "low", "high"))
-    return f"{number} ({low} to {high})"
-
-
-def _pair(row: dict) -> tuple[Model, Model]:
-    """The two models that a row of `repeats.compare_pairs` compares."""
-    return Model(**row["first"]), Model(**row["second"])
-
-
-def _difference(row: dict) -> str:
-    return "{} − {}".format(*_pair(row))
-
-
-_MODEL = ("model", lambda row: str(Model.of(row)))
-_INTERVAL = ("95 % interval", _interval)
-_DELONG = ("DeLong", lambda row: _interval(row, "delong_low", "delong_high"))
-_AUC = ("AUC", lambda row: _marked(f"{row['auc']:.3f}", row))
-_MODELS = (_MODEL, "repeats", _AUC, ("SD", "sd"), ("bootstrap", _interval), _DELONG, "ensemble")
-_COMPARISONS = (
-    ("first − second", _difference),
-    "repeats",
-    ("difference", lambda row: _marked(f"{row['difference']:.3f}", row)),
-    _INTERVAL,
-    ("p", lambda row: _p(row["delong_p"])),
-)
-SINGLE = "†"
-"""Marks a value of a single repeat."""
-_FOOTNOTE = f"{SINGLE} A single repeat: one draw, which the next shuffle may contradict.\n"
-
-
-def _marked(text: str, row: dict) -> str:
-    """The text of a value, with `SINGLE` where it comes from fewer repeats than a verdict needs."""
-    return text + SINGLE if row["repeats"] < verdicts.MIN_REPEATS else text
+CONTROLS = "random weights", "permuted labels"
+"""Networks that heatmaps of trained networks are compared with."""
 
 
 def results_table(results: dict) -> str:
@@ -80,7 +18,7 @@ def results_table(results: dict) -> str:
     AUCs are means over the repeats, with their bootstrap intervals.
     """
     roc = results["roc"]
-    ours = {Model.of(row): _marked(f"{row['auc']:.3f} ({_interval(row)})", row) for row in roc["summary"]}
+    ours = {Model.of(row): tables.with_interval(row) for row in roc["summary"]}
     networks = {(model.sequences, model.arm, model.backbone): ours[model] for model in ours if model.is_network}
     backbones = dict.fromkeys(backbone for _, _, backbone in networks)
     rows = []
@@ -93,12 +31,12 @@ def results_table(results: dict) -> str:
                 rows.append({"sequences": inputs, "initialisation": NAMES[initialisation], "paper": paper} | row)
     verdict = _reproduction(results)
     text = f"Glioblastoma arm of the compact network, FLAIR, against the paper: **{verdict.word}**; {verdict.why}.\n"
-    parts = [table(rows, rows[0]), _FOOTNOTE, text]
+    parts = [tables.table(rows, rows[0]), tables.FOOTNOTE, text]
     if simple := [{"model": model, "AUC": text} for model, text in ours.items() if not model.is_network]:
-        parts += ["Simple models in the same folds:\n", table(simple, simple[0])]
+        parts += ["Simple models in the same folds:\n", tables.table(simple, simple[0])]
     if trees := list(_trees(results)):
         parts.append("Do trees on image features rank the patients better than the network of the second column?\n")
-        parts.append(table(trees, trees[0]))
+        parts.append(tables.table(trees, trees[0]))
     return "\n".join(parts)
 
 
@@ -106,13 +44,13 @@ def _trees(results: dict) -> Iterator[dict]:
     """Trees against the compact network pretrained on glioblastoma; only on the same sequences is that a test."""
     rows = [(row, True) for row in results["clusterings"].get("against_networks", ())]
     for row in results["roc"]["comparisons"]:
-        first, second = _pair(row)
+        first, second = tables.pair(row)
         if (first.arm, first.backbone) == ("image features", "trees"):
             rows.append((row, second.sequences == "all"))
     for row, same in rows:
-        first, second = _pair(row)
+        first, second = tables.pair(row)
         verdict = verdicts.higher_auc(row["low"], row["high"], row["repeats"], same)
-        difference = _marked(f"{row['difference']:+.3f} ({row['low']:+.3f} to {row['high']:+.3f})", row)
+        difference = tables.marked(f"{row['difference']:+.3f} ({row['low']:+.3f} to {row['high']:+.3f})", row)
         yield {"trees on": first.arm, "network": second, "difference": difference} | {
             "verdict": f"**{verdict.word}**" + ("" if same else f", {verdict.why}")
         }
@@ -133,15 +71,10 @@ def claims(results: dict) -> list[dict]:
     roc = results["roc"]
     rows = [*_survival_claim(results["cohort"])]
     claim = f"A network pretrained on glioblastoma reaches AUC {roc['article']['gbm'][0]:.3f}"
-    found = _marked(f"{_main(roc)['auc']:.3f} ({_interval(_main(roc))})", _main(roc))
-    rows.append((claim, found, _reproduction(results)))
-    for row in roc["permutations"]:
-        if Model.of(row) == Model(**roc["main"]):
-            none = ", none of which did as well" if row["p"] <= row["smallest_p"] else ""
-            found = f"p {row['p']:.3f} from {row['permutations']:.0f} permutations of the labels{none}"
-            rows.append(("That is more than chance", found, verdicts.more_than_chance(row["p"], row["smallest_p"])))
+    rows.append((claim, tables.with_interval(_main(roc)), _reproduction(results)))
+    rows += chance_claim(roc["permutations"], Model(**roc["main"]))
     rows += [*_initialisation_claims(roc), *_margin_claims(results["heatmaps"])]
-    return [{"claim": claim, "found": found, "verdict": word, "why": why} for claim, found, (word, why) in rows]
+    return claim_rows(rows)
 
 
 def _survival_claim(cohort: dict):
@@ -158,14 +91,14 @@ def _survival_claim(cohort: dict):
 def _initialisation_claims(roc: dict):
     for other, weights in (("scratch", "random weights"), ("natural", "weights from natural images")):
         for row in roc["comparisons"] + roc["probe_comparisons"]:
-            first, second = _pair(row)
+            first, second = tables.pair(row)
             pair = (first.arm, second.arm) == ("gbm", other) and first.sequences == second.sequences == "FLAIR"
             if pair and first.readout == second.readout:
                 network = ", ".join(filter(None, (first.backbone, READOUTS[first.readout])))
                 claim = f"Glioblastoma weights are a better initialisation than {weights} ({network})"
-                found = f"{_signed(row, 'difference', 3)}, DeLong p {row['delong_p']:.2f}"
+                found = f"{tables.signed(row, 'difference', 3)}, DeLong p {row['delong_p']:.2f}"
                 verdict = verdicts.higher_auc(row["low"], row["high"], row["repeats"])
-                yield claim, _marked(found, row), verdict
+                yield claim, tables.marked(found, row), verdict
 
 
 def _margin_claims(heatmaps: dict):
@@ -175,27 +108,40 @@ def _margin_claims(heatmaps: dict):
         ("irregularity ρ", "The response rises where the margin is irregular"),
     ):
         for method in dict.fromkeys(method for _, method, _ in summaries):
-            trained, beyond = (summaries[question, method, network] for network in ("trained", "trained − random"))
-            intervals = [(row["low"], row["high"]) for row in (trained, beyond)]
-            medians = [_signed(row, "median", 2) for row in (trained, beyond)]
-            found = f"median {medians[0]}; beyond random weights {medians[1]}"
-            yield f"{text} ({method})", found, verdicts.at_the_margin(intervals[0], {"random weights": intervals[1]})
+            trained = summaries[question, method, "trained"]
+            rows = {name: summaries.get((question, method, f"trained − {name.split()[0]}")) for name in CONTROLS}
+            rows = {name: row for name, row in rows.items() if row}
+            found = f"median {tables.signed(trained, 'median', 2)}"
+            found += "".join(f"; beyond {name} {tables.signed(row, 'median', 2)}" for name, row in rows.items())
+            intervals = {name: (row["low"], row["high"]) for name, row in rows.items()}
+            verdict = verdicts.at_the_margin((trained["low"], trained["high"]), intervals)
+            yield f"{text} ({method})", found, verdict
 
 
-def report(results: dict, method: str, ablation: list[dict]) -> str:
+def report(results: dict, method: str, ablation: list[dict], answer: str = "") -> str:
     """The whole report in Markdown.
 
     Args:
-        results: contents of results.json.
+        results: contents of results.json; what some notebooks have not left there is left out.
         method: text of docs/method.md, whose sections on deviations and limitations are repeated.
         ablation: contents of benchmarks/ablation.json.
+        answer: of both studies (`publishing.answer`).
     """
+    real = not results["cohort"]["synthetic"]
+    later = results.get("second_study") if real else None  # which is of the published cohort, whatever the run is of
+    columns = ("claim", "found", "verdict", "why")
     parts = [
         *_head(results),
-        "## The article's claims\n",
-        table(claims(results), ("claim", "found", "verdict", "why")),
+        *(["## The answer\n", answer] if answer else []),
+        "## The article's claims in the first study\n",
+        tables.table(claims(results), columns),
+        *(
+            ["## The same claims in the second study\n", tables.table(second_study_claims(results), columns)]
+            if later
+            else []
+        ),
         *_errata(results),
-        "## Paper against ours\n",
+        "## The first study against the paper\n",
         results_table(results),
         *_models(results),
         *_chance(results["roc"]["permutations"]),
@@ -203,7 +149,10 @@ def report(results: dict, method: str, ablation: list[dict]) -> str:
         *_institutions(results["roc"]),
         *_margin(results["heatmaps"]),
         *_simple_models(results["clusterings"]),
-        *_ablation([] if results["cohort"]["synthetic"] else ablation),
+        *(second_study(later) if later else []),
+        *(multiverse(results.get("multiverse")) if real else []),
+        *(beyond(results.get("beyond")) if real else []),
+        *(_ablation(ablation) if real else []),
     ]
     parts += [section(method, name) for name in ("Deviations", "Limitations")]
     return "\n".join(parts)
@@ -226,7 +175,7 @@ def _errata(results: dict):
         return auc(*(_main(roc)[name] for name in ("auc", "low", "high")))
 
     def pair(rows: list[dict], models: tuple[Model, Model]) -> str:
-        row = next(row for row in rows if _pair(row) == models)
+        row = next(row for row in rows if tables.pair(row) == models)
         return f"{compared(row['difference'], row['low'], row['high'])}, p {row['delong_p']:.3f}"
 
     def control(heatmaps: dict) -> str:
@@ -246,8 +195,8 @@ def _errata(results: dict):
         ),
     ]
     for row in before["roc"]["comparisons"]:
-        text = f"The same, and medians of p are no test: {_difference(row)}"
-        rows.append((text, *(pair(own["comparisons"], _pair(row)) for own in (before["roc"], roc))))
+        text = f"The same, and medians of p are no test: {tables.difference(row)}"
+        rows.append((text, *(pair(own["comparisons"], tables.pair(row)) for own in (before["roc"], roc))))
     frozen, lead = before["roc"]["probe"], before["roc"]["probe_difference"]
     mutual = found[next(claim for claim in found if "reaches AUC" in claim)]
     trees = next(row["verdict"] for row in _trees(results) if "not tested" in row["verdict"]).replace("**", "")
@@ -298,7 +247,7 @@ def _errata(results: dict):
             f"{ratio(**ratios['crude'])}, p {ratios['crude']['proportional_p']:.3f} for proportional hazards; adjusted "
             f"{ratio(**ratios['adjusted'])}",
         ),
-        ("AUCs of a single repeat were not marked", "none marked", f"{single} marked {SINGLE}"),
+        ("AUCs of a single repeat were not marked", "none marked", f"{single} marked {tables.SINGLE}"),
         (
             "Precomputed scores were matched by patches, settings and data, not by code",
             "not recorded",
@@ -312,7 +261,7 @@ def _errata(results: dict):
         ),
     ]
     columns = ("erratum", "before", "after")
-    yield table([dict(zip(columns, row, strict=True)) for row in rows], columns)
+    yield tables.table([dict(zip(columns, row, strict=True)) for row in rows], columns)
 
 
 def _head(results: dict):
@@ -338,14 +287,14 @@ def _models(results: dict):
         "95 %, of the mean over the repeats. Ensemble: AUC of a patient's mean score over the repeats, as if their "
         "networks were one.\n"
     )
-    yield table(roc["summary"], _MODELS)
-    yield _FOOTNOTE
+    yield tables.table(roc["summary"], tables.MODELS)
+    yield tables.FOOTNOTE
     yield "## Paired comparisons\n"
     yield (
         "Difference of the AUCs, means over the repeats, on the same patients. Interval: bootstrap, each resample of "
         "the patients applied to all repeats at once. p: DeLong's test, its placements averaged over the repeats.\n"
     )
-    yield table(roc["comparisons"], _COMPARISONS)
+    yield tables.table(roc["comparisons"], tables.COMPARISONS)
     if roc["probes"]:
         yield "## Linear probes of the initialisations\n"
         yield (
@@ -353,34 +302,41 @@ def _models(results: dict):
             "Batch normalisation has the statistics of the training patients. From scratch: as many random networks "
             "as repeats.\n"
         )
-        yield table(roc["probes"], _MODELS)
-        yield table(roc["probe_comparisons"], _COMPARISONS)
+        yield tables.table(roc["probes"], tables.MODELS)
+        yield tables.table(roc["probe_comparisons"], tables.COMPARISONS)
 
 
 def _chance(permutations: list[dict]):
     if permutations:
         yield "## More than chance?\n"
         yield "The whole pipeline on permuted labels.\n"
-        columns = [_MODEL, ("AUC, first repeat", "observed"), _count("permutations"), ("mean AUC of these", "mean")]
-        yield table(permutations, [*columns, ("SD", "sd"), "p", ("smallest possible p", "smallest_p")])
+        columns = [
+            tables.MODEL,
+            ("AUC, first repeat", "observed"),
+            tables.count("permutations"),
+            ("mean AUC of these", "mean"),
+        ]
+        yield tables.table(permutations, [*columns, ("SD", "sd"), "p", ("smallest possible p", "smallest_p")])
 
 
 def _single_scores(roc: dict):
     yield "## Probabilities and sensitivity\n"
     yield "First repeat.\n"
-    yield table(roc["operating"], ["model", "Brier score", "sensitivity at specificity 0.9", _INTERVAL])
+    yield tables.table(roc["operating"], ["model", "Brier score", "sensitivity at specificity 0.9", tables.INTERVAL])
     yield f"Calibration of the network ({Model(**roc['main'])}), in bins of equally many patients:\n"
-    yield table(roc["calibration"], ["patients", "predicted", "observed", _INTERVAL])
+    yield tables.table(roc["calibration"], ["patients", "predicted", "observed", tables.INTERVAL])
 
 
 def _institutions(roc: dict):
     yield "## Institutions\n"
     yield f"AUC of {Model(**roc['main'])}, first repeat, within each; DeLong's interval where it exists.\n"
-    yield table(roc["institutions"], ["institution", "patients", ("positive", "positives"), ("AUC", "auc"), _INTERVAL])
+    yield tables.table(
+        roc["institutions"], ["institution", "patients", ("positive", "positives"), ("AUC", "auc"), tables.INTERVAL]
+    )
     if roc["institution_left_out"]:
         yield "Leave-one-institution-out, one repeat; `within` compares patients of the same institution only:\n"
-        columns = [_MODEL, "random folds, mean", "institution left out", _INTERVAL, "within"]
-        yield table(roc["institution_left_out"], columns)
+        columns = [tables.MODEL, "random folds, mean", "institution left out", tables.INTERVAL, "within"]
+        yield tables.table(roc["institution_left_out"], columns)
 
 
 def _margin(heatmaps: dict):
@@ -389,8 +345,10 @@ def _margin(heatmaps: dict):
         "One number a patient; the median over the patients. Its 95 % bootstrap interval draws whole folds, whose "
         "patients share a network; Wilcoxon's p is of the folds' medians.\n"
     )
-    p = ("p", lambda row: _p(row["p"]))
-    yield table(heatmaps["summaries"], ["question", "method", "network", _count("patients"), "median", _INTERVAL, p])
+    p = ("p", lambda row: tables.p_value(row["p"]))
+    yield tables.table(
+        heatmaps["summaries"], ["question", "method", "network", tables.count("patients"), "median", tables.INTERVAL, p]
+    )
     row = heatmaps["agreement"]
     yield (
         f"Grad-CAM and occlusion of the same network agree with a median ρ of {row['median']:.2f} "
@@ -404,16 +362,16 @@ def _simple_models(clusterings: dict):
         "Trees on groups of the image features. FLAIR patches show FLAIR and shape, but for volume and number of "
         "slices.\n"
     )
-    yield table(clusterings["features"], [("features", "arm"), ("AUC", "auc"), _INTERVAL])
+    yield tables.table(clusterings["features"], [("features", "arm"), ("AUC", "auc"), tables.INTERVAL])
     if against := clusterings.get("against_networks"):
         yield "The same trees against the compact network pretrained on glioblastoma, paired:\n"
-        yield table(against, _COMPARISONS)
+        yield tables.table(against, tables.COMPARISONS)
     yield "## All clusterings\n"
     yield "Every cluster against the rest by trees on simple image features; p after Holm's correction.\n"
     cluster = ("cluster", lambda row: f"{row['clustering'].removesuffix('Cluster')} {row['cluster']}")
-    columns = [cluster, "patients", ("positive", "positives"), ("AUC", "auc"), _INTERVAL]
-    p = ("p, corrected", lambda row: _p(row["holm"]))
-    yield table(sorted(clusterings["rows"], key=lambda row: -row["auc"]), [*columns, p])
+    columns = [cluster, "patients", ("positive", "positives"), ("AUC", "auc"), tables.INTERVAL]
+    p = ("p, corrected", lambda row: tables.p_value(row["holm"]))
+    yield tables.table(sorted(clusterings["rows"], key=lambda row: -row["auc"]), [*columns, p])
 
 
 def _ablation(rows: list[dict]):
@@ -425,7 +383,7 @@ def _ablation(rows: list[dict]):
         )
         mean = ("AUC", lambda row: sum(row["auc"]) / len(row["auc"]))
         seeds = ("each seed", lambda row: ", ".join(f"{auc:.3f}" for auc in row["auc"]))
-        yield table(rows, [("sequence", "input"), "variant", mean, seeds])
+        yield tables.table(rows, [("sequence", "input"), "variant", mean, seeds])
 
 
 def section(text: str, name: str) -> str:

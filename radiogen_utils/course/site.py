@@ -25,7 +25,7 @@ import pandas as pd
 
 from ..support import CourseError, project_root
 from ..verdicts import published_task
-from . import authoring, command_line, precomputed, report, runner, studies
+from . import authoring, command_line, precomputed, runner, studies, tables
 
 SOURCES = project_root() / "site"
 DESTINATION = Path("runs", "site")
@@ -322,7 +322,7 @@ def gather(run: Path | None, folder: Path) -> None:
     api(folder)
     values = {
         "verdict": studies.verdict_sentence(first, second, published_task(results["cohort"], results["patches"])),
-        "table": report.table(rows := studies.comparison(first, second), rows[0]),
+        "table": tables.table(rows := studies.comparison(first, second), rows[0]),
         "origin": _origin(run) if of_run else _precomputed_origin(),
         "threshold": mount("threshold"),
         "specifications": mount("specifications"),

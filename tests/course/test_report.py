@@ -6,7 +6,7 @@ from dataclasses import asdict, replace
 import pytest
 
 from radiogen_utils import facts
-from radiogen_utils.course import report
+from radiogen_utils.course import report, tables
 from radiogen_utils.facts import Model
 
 GBM, SCRATCH = facts.FIRST_STUDY, Model("scratch")
@@ -281,12 +281,98 @@ def test_claims_on_the_margin_show_what_was_learnt_beside_what_was_found(results
     assert found == expected
 
 
+@pytest.fixture
+def later(results):
+    """The same run with a second study, a multiverse and stacked models, made up."""
+    main, random = facts.SECOND_STUDY, replace(facts.SECOND_STUDY, arm="scratch", pretraining="")
+    post = replace(main, sequences="post-contrast")
+    size = asdict(main) | {"auc": 0.55, "low": 0.4, "high": 0.7, "repeats": 5, "auc with size": 0.7}
+    left_out = results["roc"]["institution_left_out"][0]
+    results["second_study"] = {
+        "aucs": [row(main, 0.7), row(random, 0.66)],
+        "readouts": [row(main, 0.7), row(random, 0.66), row(post, 0.8)],
+        "paired": [compared(main, random, 0.04, 0.01, 0.07)],
+        "paired_elsewhere": [compared(post, replace(random, sequences="post-contrast"), -0.1, -0.2, -0.01)],
+        "permutations": [asdict(main) | {"observed": 0.7, "permutations": 999, "mean": 0.5, "sd": 0.1, "p": 0.002}],
+        "beyond_size": [size | {"verdict": "undecided"}],
+        "beyond_mask": [compared(main, replace(random, sequences="mask"), 0.02, -0.1, 0.1)],
+        "institution_left_out": [left_out | asdict(main)],
+        "power": {"one network": 0.14, "means": 0.4, "order": 0.5, "patients": 1000, "patients, means": 200},
+    }
+    results["second_study"]["permutations"][0]["smallest_p"] = 0.001
+    test = {"share": 0.6, "null_low": 0.35, "null_high": 0.65, "p": 0.1, "holm": 0.2, "verdict": "undecided"}
+    results["multiverse"] = {
+        "specifications": {"frozen": 1000, "fine-tuned": 60},
+        "compared": [{"kind": "frozen", "initialisation": "dense", "sequences": "any", "specifications": 1000} | test],
+        "explained": {kind: {"pooling": 0.1, "seed": 0.3} for kind in ("frozen", "fine-tuned")},
+    }
+    stacked = {"split": "folds", "arm": "images", "backbone": "", "sequences": "", "readout": "stacked", "pooling": ""}
+    results["beyond"] = {
+        "arms": [row(main, 0.8) | stacked | {"within_folds": 0.81}],
+        "goals": [{"arm": "images", "goal": 0.87, "auc": 0.8, "verdict": "undecided", "why": "within"}],
+        "chance": {"images": {"p": 0.02}},
+    }
+    return results
+
+
+def test_the_second_study_answers_the_same_claims(later):
+    found = {row["claim"]: (row["found"], row["verdict"]) for row in report.second_study_claims(later)}
+    assert found == {
+        "A network pretrained on glioblastoma reaches AUC 0.730": ("0.700 (0.600–0.800)", "reproduced"),
+        "That is more than chance": ("p 0.002 from 999 permutations of the labels", "supported"),
+        "Glioblastoma weights are a better initialisation than random weights (FLAIR)": (
+            "+0.040 (+0.010 to +0.070), DeLong p 0.20",
+            "supported",
+        ),
+        "Glioblastoma weights are a better initialisation than random weights (post-contrast)": (
+            "-0.100 (-0.200 to -0.010), DeLong p 0.20",
+            "contradicted",
+        ),
+        "It tells more of the label than the tumour's area does (FLAIR)": (
+            "without the area 0.550 (0.400–0.700)",
+            "undecided",
+        ),
+    }
+
+
+def test_the_report_tells_both_studies_and_what_lies_beyond(later):
+    text = report.report(later, "", [], "**Reproduced** in one.\n")
+    assert text.index("## The answer\n\n**Reproduced** in one.") < text.index(
+        "## The article's claims in the first study"
+    )
+    for part in (
+        "## The same claims in the second study",
+        "| compact, FLAIR, glioblastoma MRI (dense), linear probe | 2 | 0.700 | 0.010 | 0.600–0.800 | 0.610–0.790 |",
+        "| compact, FLAIR, glioblastoma MRI (dense), linear probe | 0.700 | 0.550 (0.400–0.700) | undecided |",
+        "| patients for 80 %, one network an arm | 1000 |",
+        "1000 frozen and 60 fine-tuned specifications",
+        "| frozen | dense | any | 1000 | 0.600 | 0.350–0.650 | 0.200 | undecided |",
+        "| seed | 0.300 | 0.300 |\n| pooling | 0.100 | 0.100 |",
+        "| images, stacked | – | folds | 0.800 | 0.700–0.900 | 0.710–0.890 | 0.810 |",
+        "| images | 0.870 | 0.800 | 0.020 | undecided | within |",
+    ):
+        assert text.count(part) == 1, part
+
+
+def test_nothing_of_patients_stands_in_the_report_of_a_phantom(later):
+    later["cohort"]["synthetic"] = True
+    text = report.report(later, "", [])
+    assert "second study" not in text and "multiverse" not in text and "Beyond the paper" not in text
+
+
+def test_a_control_that_does_as_well_is_counted(results):
+    summaries = results["heatmaps"]["summaries"]
+    summaries.append(summary("margin − core", "Grad-CAM", "trained − permuted", -0.3))
+    found, answer = claim(results, "The network responds at the margin (Grad-CAM)")
+    assert found.endswith("; beyond permuted labels -0.30 (-0.40 to -0.20)") and answer == "contradicted"
+
+
 def test_numbers_are_written_so_that_they_can_be_read():
-    assert [report._p(p) for p in (0.0009, 0.001, 0.01)] == ["<0.001", "0.001", "0.010"]
-    assert report._interval({"low": -0.1, "high": 0.2}) == "-0.100 to 0.200"  # no dash before or after a minus
-    assert report._interval({"low": 0.1, "high": 0.2}) == "0.100–0.200"
+    assert [tables.p_value(p) for p in (0.0009, 0.001, 0.01)] == ["<0.001", "0.001", "0.010"]
+    assert tables.interval({"low": -0.1, "high": 0.2}) == "-0.100 to 0.200"  # no dash before or after a minus
+    assert tables.interval({"low": 0.1, "high": 0.2}) == "0.100–0.200"
     rows = [{"a": None, "b": float("nan")}, {"a": 1, "b": 0.25}]
-    assert report.table(rows, ["a", ("y", lambda row: 2 * row["b"])]).splitlines() == [
+    assert tables.table(rows, ["a", ("y", lambda row: 2 * row["b"])]).splitlines() == [
         "| a | y |",
         "| --- | --- |",
         "| – | – |",

@@ -15,9 +15,9 @@ def _scores(shift: float, spread: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
     return y_true, spread * rng.normal(size=40) + shift * y_true
 
 
-def _p(found: object) -> float:
+def _value(found: object, name: str) -> float:
     if found is None or found is ...:
-        raise Wrong("the function returns nothing yet: end it with `return` and p")
+        raise Wrong(f"the function returns nothing yet: end it with `return` and {name}")
     try:
         return float(found)
     except (TypeError, ValueError):
@@ -29,7 +29,7 @@ def permutation_test(answer: Callable[[np.ndarray, np.ndarray, int], float]) -> 
     """Exercise: the one-sided p value of an AUC by permuting the labels; of labels, scores, and how many times."""
     y_true, score = _scores(9, 0.1)
     before, n = y_true.copy(), 99
-    found = _p(answer(y_true, score, n))
+    found = _value(answer(y_true, score, n), "p")
     if not np.array_equal(y_true, before):
         raise Wrong("the labels themselves are shuffled: `rng.permutation` returns a shuffled copy")
     hints = {
@@ -41,7 +41,7 @@ def permutation_test(answer: Callable[[np.ndarray, np.ndarray, int], float]) -> 
     y_true, score = _scores(0.45)
     observed, rng, n = roc_auc_score(y_true, score), np.random.default_rng(0), 400
     aucs = np.array([roc_auc_score(rng.permutation(y_true), score) for _ in range(2000)])
-    right, found = (1 + (aucs >= observed).sum()) / 2001, _p(answer(y_true, score, n))
+    right, found = (1 + (aucs >= observed).sum()) / 2001, _value(answer(y_true, score, n), "p")
     error = 4 * np.sqrt(right * (1 - right) * (1 / n + 1 / 2000)) + 1 / n
     if abs(found - right) <= error:
         return f"p = {found:.3f}, and the smallest that {n} permutations can give is {1 / (1 + n):.4f}"
@@ -86,5 +86,5 @@ def sensitivity(answer: Callable[[np.ndarray, np.ndarray, float], float]) -> str
             1 - right: "that is the share of positives who are missed",
             right * positive.size: "that is the number of positives; divide by how many there are",
         }
-        number(_p(answer(y_true, score, specificity)), right, 1e-9, hints)
+        number(_value(answer(y_true, score, specificity), "the sensitivity"), right, 1e-9, hints)
     return "it depends on where the threshold lies, hence one number a threshold, and one AUC for all of them"
