@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.patheffects import withStroke
+from matplotlib.ticker import MaxNLocator
 
 from .facts import NAMES
 from .patches import percentile_window, stretch
@@ -103,7 +104,7 @@ def figure1(rows: dict[str, list[tuple[str, np.ndarray]]]) -> plt.Figure:
         rows: cluster's name -> (title, patch (80, 80) uint8), five each in the article.
     """
     columns = max(len(patches) for patches in rows.values())
-    figure, grid = plt.subplots(len(rows), columns, squeeze=False, figsize=(1.9 * columns, 2.1 * len(rows)))
+    figure, grid = plt.subplots(len(rows), columns, squeeze=False, figsize=(1.5 * columns, 1.75 * len(rows)))
     for axes, (cluster, patches) in zip(grid, rows.items(), strict=True):
         for panel in axes:
             panel.set_axis_off()
@@ -132,6 +133,7 @@ def learning_curves(records: dict[str, dict]) -> plt.Figure:
         axes.axhline(record["entropy"], color="0.5", ls=":", label="the true shares (lowest possible)")
         # The first epochs of a large network would squash everything else.
         axes.set(xlabel="epoch", title=name, ylim=(0.9 * record["entropy"], 1.8 * record["prior_loss"]))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         _name_lines(axes)
     panels.flat[0].set_ylabel("cross-entropy (nats)")
     sns.despine(figure)
@@ -319,7 +321,9 @@ def margins(tables: dict[str, dict[str, pd.DataFrame]], summaries: pd.DataFrame)
             axes.plot([row["low"], row["high"]], [y, y], color="black", lw=2.5, solid_capstyle="butt")
             axes.plot(row["median"], y, "o", ms=6, color=colours[network], mec="black")
         axes.axvline(0, color="0.6", lw=1, ls="--", zorder=0)
-        axes.set(xlabel=label, xlim=(-1.02, 1.02))
+        axes.set(xlim=(-1.02, 1.02), xticks=(-1, -0.5, 0, 0.5, 1))
+        axes.set_xticklabels(("−1", "−0.5", "0", "0.5", "1"))  # short, or the panels' ends would touch
+        axes.set_xlabel(label, fontsize=9)
     panels[0].set_yticks(range(len(strips)), [f"{method}, {network}" for method, network in reversed(strips)])
     sns.despine(figure)
     return figure

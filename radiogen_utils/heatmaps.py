@@ -3,7 +3,7 @@
 from . import _torchvision  # noqa: F401  (first, because pytorch_grad_cam imports torchvision)
 
 # isort: split
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -249,3 +249,29 @@ def summarise(values: pd.Series, fold: pd.Series, n_resamples: int = 2000, seed:
     p = stats.wilcoxon([np.median(group) for group in groups]).pvalue
     counts = {"patients": len(values), "folds": len(groups)}
     return counts | {"median": values.median(), "low": low, "high": high, "p": p}
+
+
+QUESTIONS = {"contrast": "margin − core", "rho": "irregularity ρ"}
+"""Columns of `margin_table`, and what they ask."""
+
+
+def compare(
+    tables: Mapping[str, Mapping[str, pd.DataFrame]], fold: pd.Series, other_folds: Mapping[str, pd.Series]
+) -> pd.DataFrame:
+    """`summarise` for every network, and for the trained one minus each of the others, patient by patient.
+
+    Args:
+        tables: method -> network ("trained" among them) -> `margin_table`.
+        fold: of each patient, in the trained networks' cross-validation.
+        other_folds: network -> its folds, where they are others. A difference is summarised by the trained ones' folds.
+
+    Returns:
+        Indexed by question, method and network ("trained", "random weights", "trained − random", ...).
+    """
+    rows = {}
+    for method, found in tables.items():
+        less = {f"trained − {name.split()[0]}": found["trained"] - found[name] for name in found if name != "trained"}
+        for name, table in (dict(found) | less).items():
+            for column, question in QUESTIONS.items():
+                rows[question, method, name] = summarise(table[column], other_folds.get(name, fold))
+    return pd.DataFrame(rows).T.rename_axis(["question", "method", "network"])

@@ -195,14 +195,19 @@ def figure1_slices(
     return chosen
 
 
-def caption(cohort: Cohort, case: str, number: int) -> str:
-    """Two lines below a picture: patient and slice; age and grade where they are known."""
+def known_facts(cohort: Cohort, case: str) -> str:
+    """Age and grade of a patient, as far as they are known: "40 years, grade III"."""
     row = cohort.patients[cohort.patients.case == case].iloc[0]
     age, grade = (row.get(name) for name in ("age_at_initial_pathologic", "neoplasm_histologic_grade"))
-    facts = [f"{age:.0f} years"] * (not pd.isna(age)) + [f"grade {'II' if grade == 1 else 'III'}"] * (
-        not pd.isna(grade)
+    return ", ".join(
+        [f"{age:.0f} years"] * (not pd.isna(age)) + [f"grade {'II' if grade == 1 else 'III'}"] * (not pd.isna(grade))
     )
-    return f"{str(row.name).replace('_', '-')}, slice {number}\n{', '.join(facts)}"
+
+
+def caption(cohort: Cohort, case: str, number: int) -> str:
+    """Two lines below a picture: patient and slice; age and grade where they are known."""
+    patient = cohort.patients.index[cohort.patients.case == case][0]
+    return f"{patient.replace('_', '-')}, slice {number}\n{known_facts(cohort, case)}"
 
 
 @dataclass(frozen=True)

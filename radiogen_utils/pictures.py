@@ -11,6 +11,15 @@ from matplotlib.patches import Rectangle
 from .figures import FOCUS, OTHERS, mark_sides, show_slice
 from .patches import PATCH_SIZE, centre_of_mass, head_window, percentile_window, stretch, tumor_patch
 
+INSTITUTIONS = {
+    "CS": "Thomas Jefferson University",
+    "DU": "Henry Ford Hospital",
+    "EZ": "University of North Carolina",
+    "FG": "Case Western",
+    "HT": "Case Western St. Joseph's",
+}
+"""Who sent the tissue, by the second part of a patient's name in The Cancer Genome Atlas."""
+
 
 def survival_curves(survival: pd.DataFrame, in_group: pd.Series, name: str) -> plt.Figure:
     """Kaplan–Meier curves of one group and of all others, with pointwise 95 % bands, crosses where follow-up ends.
@@ -37,22 +46,43 @@ def survival_curves(survival: pd.DataFrame, in_group: pd.Series, name: str) -> p
     return figure
 
 
-def patient_to_label(
-    patient: str, images: list[tuple[np.ndarray, np.ndarray]], facts: list[str], label: str
-) -> plt.Figure:
+def institutions(in_group: pd.Series, institution: pd.Series, name: str) -> plt.Figure:
+    """How many patients each hospital sent, the largest on top, and how many of them belong to the group.
+
+    Args:
+        in_group: bool by patient.
+        institution: code by patient, as in `INSTITUTIONS`.
+        name: of the group.
+    """
+    counts = in_group.groupby(institution).agg(["sum", "size"]).sort_values("size", kind="stable")
+    figure, axes = plt.subplots(figsize=(6.2, 0.5 + 0.45 * len(counts)), layout="constrained")
+    labels = [f"{INSTITUTIONS[code]} ({code})" if code in INSTITUTIONS else code for code in counts.index]
+    axes.barh(labels, counts["size"], color="0.8")
+    axes.barh(labels, counts["sum"], color=FOCUS)
+    for y, (inside, size) in enumerate(counts.itertuples(index=False)):
+        axes.text(size, y, f"  {inside} of {size}: {inside / size:.0%}", va="center")
+    style = {"transform": axes.transAxes, "ha": "right", "weight": "bold"}
+    axes.text(1, 0.14, name, color=FOCUS, **style)
+    axes.text(1, 0.02, "all others", color=OTHERS, **style)
+    axes.set(xlabel="patients", xlim=(0, 1.25 * counts["size"].max()))
+    sns.despine(figure)
+    return figure
+
+
+def patient_to_label(patient: str, images: list[tuple[np.ndarray, np.ndarray]], facts: str, label: str) -> plt.Figure:
     """The unit of this course: a patient has many slices and one label.
 
     Args:
         patient: name.
         images: (FLAIR (H, W) uint8 as shown, mask (H, W)) of some slices.
-        facts: lines below the name, such as age and grade.
+        facts: the line below the name, such as age and grade.
         label: of the patient.
     """
     figure, axes = plt.subplots(figsize=(8.4, 2.9), layout="constrained")
     axes.set(xlim=(0, 10), ylim=(0, 3.2))
     axes.set_axis_off()
     boxes = {"boxstyle": "round,pad=0.5", "fc": "0.95", "ec": "0.6"}
-    axes.text(1.15, 1.6, "\n".join([f"one patient\n{patient}", *facts]), ha="center", va="center", bbox=boxes)
+    axes.text(1.15, 1.6, f"one patient\n{patient}\n{facts}".strip(), ha="center", va="center", bbox=boxes)
     for number, (image, mask) in enumerate(images):
         inset = axes.inset_axes((3.1 + 0.75 * number, 0.75 - 0.22 * number, 2.1, 2.1), transform=axes.transData)
         show_slice(inset, image, mask)

@@ -12,13 +12,15 @@ and each is tested as the data are, by DeLong's paired test; the closed forms he
 """
 
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from scipy import stats
 from scipy.optimize import brentq
 from scipy.special import ndtr, ndtri
+
+from .evaluation import delong_covariance
 
 SIGNIFICANCE = 0.05
 """Two-sided."""
@@ -148,6 +150,30 @@ def latent_correlations(aucs: np.ndarray, covariance: np.ndarray, positives: int
         found[i, j] = found[j, i] = brentq(excess, *bounds)
     _root(found)
     return found
+
+
+def correlations_of_arms(
+    labels: np.ndarray, arms: Sequence[np.ndarray], positives: int, negatives: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """How closely arms agree: one network of each at a time, and their means over networks and shuffles.
+
+    Args:
+        labels: (N,) 0 or 1.
+        arms: (fits, N) scores of each arm. An arm of fewer fits has fewer networks in the same shuffles, which then
+            meet several networks of the others.
+        positives: of the study whose power is asked for.
+        negatives: likewise.
+
+    Returns:
+        Two latent correlations between the arms, (arms, arms): mean over the fits, and of the means.
+    """
+    fits = max(len(scores) for scores in arms)
+    arms = [np.tile(scores, (fits // len(scores), 1)) for scores in arms]
+
+    def agreement(*scores: np.ndarray) -> np.ndarray:
+        return latent_correlations(*delong_covariance(labels, *scores), positives, negatives)
+
+    return np.mean([agreement(*rows) for rows in zip(*arms, strict=True)], axis=0), agreement(*arms)
 
 
 def _root(correlation: np.ndarray) -> np.ndarray:

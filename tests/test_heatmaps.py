@@ -284,3 +284,18 @@ def test_agreement_of_maps():
     other[0, mask] = one[0, mask]
     rho = stats.spearmanr(one[1, mask], other[1, mask]).statistic
     assert heatmaps.agreement(data, one, other).item() == pytest.approx((1 + rho) / 2)  # the mean of the slices
+
+
+def test_networks_are_compared_with_the_trained_ones_patient_by_patient():
+    rng = np.random.default_rng(0)
+    patients = pd.Index([f"p{i}" for i in range(40)])
+    fold, other = (pd.Series(rng.permutation(40) % 5, patients) for _ in range(2))
+    table = pd.DataFrame(rng.normal(size=(40, 2)), patients, ["contrast", "rho"])
+    tables = {"Grad-CAM": {"trained": table, "random weights": table - 1, "permuted labels": table * 2}}
+    found = heatmaps.compare(tables, fold, {"permuted labels": other})
+    assert list(found.loc["margin − core"].index.get_level_values("network")) == [
+        *("trained", "random weights", "permuted labels", "trained − random", "trained − permuted")
+    ]
+    assert tuple(found.loc[("irregularity ρ", "Grad-CAM", "trained − random"), ["low", "median", "high"]]) == (1, 1, 1)
+    expected = heatmaps.summarise(table.contrast * 2, other)
+    assert found.loc[("margin − core", "Grad-CAM", "permuted labels")].to_dict() == expected

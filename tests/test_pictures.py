@@ -72,3 +72,12 @@ def test_a_caption_tells_age_and_grade_where_they_are_known(tiny_cohort):
     assert patches.caption(cohort, case, 2) == "TCGA-XX-0001, slice 2\n40 years"
     cohort.patients["neoplasm_histologic_grade"] = 2.0
     assert patches.caption(cohort, case, 2).endswith("40 years, grade III")
+
+
+def test_each_hospital_has_its_patients_and_the_share_of_the_group():
+    patients = pd.Index(list("abcde"))
+    inside = pd.Series([True, False, False, True, True], patients)
+    figure = pictures.institutions(inside, pd.Series(["DU", "DU", "DU", "DU", "own"], patients), "those")
+    axes = figure.axes[0]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["own", "Henry Ford Hospital (DU)"]
+    assert [text.get_text().strip() for text in axes.texts[:2]] == ["1 of 1: 100%", "2 of 4: 50%"]

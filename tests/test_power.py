@@ -172,3 +172,15 @@ def test_errors_that_no_correlation_gives_are_named():
     for impossible in ([[1, 0.9, -0.9], [0.9, 1, 0.9], [-0.9, 0.9, 1]], [[2, 0], [0, 1]], [[1, 0.5], [0.2, 1]]):
         with pytest.raises(ValueError, match="not a matrix of correlations"):
             power.simulated_order(AUCS[: len(impossible)], impossible, 24, 86, 10)
+
+
+def test_arms_of_fewer_networks_meet_several_of_the_others():
+    rng = np.random.default_rng(0)
+    labels = np.arange(60) % 3 == 0
+    many = labels + rng.normal(0, 1.5, (4, 60))
+    few = many[:2] + rng.normal(0, 0.5, (2, 60))
+    single, averaged = power.correlations_of_arms(labels, [many, few], 20, 40)
+    pairs = [(many[0], few[0]), (many[1], few[1]), (many[2], few[0]), (many[3], few[1])]
+    one = [power.latent_correlations(*evaluation.delong_covariance(labels, *pair), 20, 40)[0, 1] for pair in pairs]
+    assert single[0, 1] == pytest.approx(np.mean(one))
+    assert averaged[0, 1] > single[0, 1] and single[0, 0] == pytest.approx(1)

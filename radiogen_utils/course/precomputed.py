@@ -114,6 +114,27 @@ def beyond() -> tuple[pd.DataFrame, dict]:
     return scores, json.loads((FOLDER / "beyond.json").read_text(encoding="utf-8"))
 
 
+def pretraining_choices() -> dict[str, float]:
+    """Mean R² of the tissues on FLAIR of the dense task, and of what differs from it in one choice; a network each."""
+    plain = {"task": "dense", "epochs": 16, "random_curves": False, "shared": False, "width": 1}
+    choices = {
+        "one answer a patch": {"task": "patch"},
+        "shared between sequences": {"shared": True},
+        "random intensity curves": {"random_curves": True},
+        "four times the weights": {"width": 2},
+        "twice the epochs": {"epochs": 32},
+        "dense": {},
+    }
+    found = {}
+    for row in json.loads((FOLDER / "pretraining.json").read_text(encoding="utf-8"))["rows"]:
+        made = {key: row["variant"][key] for key in plain}
+        for name, change in choices.items():
+            if made == plain | change and "FLAIR" in row["r2"]:
+                values = row["r2"]["FLAIR"]["patch"].values()
+                found[name] = sum(values) / len(values)
+    return {name: found[name] for name in choices}
+
+
 def copy_weights(folder: Path) -> dict:
     """Copy the glioblastoma weights that come with the course into a run folder; returns the record of their training.
 

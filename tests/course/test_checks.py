@@ -102,6 +102,12 @@ def test_a_survival_curve_written_by_hand_is_judged():
     assert cohort.survival_curve(right)
     assert "number at risk" in cohort.survival_curve(lambda time, event: 1 - event.mean()).message
     assert "use >=" in cohort.survival_curve(lambda time, event: right(time, event, np.greater)).message
+    assert "only leaves" in cohort.survival_curve(lambda time, event: right(time, event | True)).message
+
+    def deaths(time, event):
+        return np.prod([(event & (time == t)).sum() / (time >= t).sum() for t in np.unique(time[event])])
+
+    assert "those that survive" in cohort.survival_curve(deaths).message
 
 
 def test_the_side_is_judged():

@@ -74,6 +74,16 @@ def test_what_is_wrong_with_a_grad_cam_is_said(options, words):
     assert heatmaps.grad_cam(by_hand)
 
 
+def test_maps_without_a_gradient_are_named():
+    def another_pass(network, images):
+        maps = network.features(images)
+        maps.retain_grad()
+        network(images).sum().backward()
+        return (maps.grad.mean((2, 3), keepdim=True) * maps).sum(1)
+
+    assert "these same maps" in heatmaps.grad_cam(another_pass).message
+
+
 def test_a_contrast_is_judged():
     def contrast(heatmap, mask, band, inside=lambda mask, band: mask & ~band, value=np.mean):
         outer, inner = value(heatmap[band]), value(heatmap[inside(mask, band)])
@@ -82,6 +92,7 @@ def test_a_contrast_is_judged():
     assert heatmaps.contrast(contrast)
     assert "not sums" in heatmaps.contrast(lambda *given: contrast(*given, value=np.sum)).message
     assert "mask & ~band" in heatmaps.contrast(lambda *given: contrast(*given, inside=lambda m, b: ~b)).message
+    assert "without its band" in heatmaps.contrast(lambda *given: contrast(*given, inside=lambda m, b: m)).message
     assert "turned round" in heatmaps.contrast(lambda *given: -contrast(*given)).message
 
 

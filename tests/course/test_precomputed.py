@@ -158,3 +158,9 @@ def test_networks_of_permuted_labels_are_of_the_published_patches_alone(data, mo
     split, networks = precomputed.permuted_networks(same)
     assert set(networks) == set(split) == set(range(10))
     models.create("compact", 1, 1).load_state_dict(networks[0])
+
+
+def test_every_choice_of_the_pretraining_has_a_result():
+    choices = precomputed.pretraining_choices()
+    assert len(choices) == 6 and list(choices)[-1] == "dense"
+    assert all(0 < value < 1 for value in choices.values())

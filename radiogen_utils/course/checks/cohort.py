@@ -34,16 +34,20 @@ def alive(answer: float, survival: pd.DataFrame, years: float) -> str:
 @exercise
 def survival_curve(answer: object) -> str:
     """Exercise: the Kaplan–Meier estimate, written by hand; a function of times (N,) and deaths (N,)."""
-    time, event = np.array([6.0, 2, 3, 5, 3, 8]), np.array([True, True, False, True, True, False])
+    time, event = np.array([6.0, 2, 3, 5, 3, 8, 9]), np.array([True, True, False, True, True, False, False])
     found = answer(time, event)
     if found is None or found is ...:
         raise Wrong("the function returns nothing yet: end it with `return` and the estimate")
     estimate = KaplanMeierFitter().fit(time, event).predict(float(time.max()))
     no_censoring = 1 - event.mean()
-    at_risk_after = 1.0
+    at_risk_after = dead = 1.0
     for moment in np.unique(time[event]):
-        at_risk_after *= 1 - (event & (time == moment)).sum() / max((time > moment).sum(), 1)
+        died = (event & (time == moment)).sum()
+        at_risk_after *= 1 - died / max((time > moment).sum(), 1)
+        dead *= died / (time >= moment).sum()
     hints = {
+        float(dead): "that multiplies the shares that die; multiply those that survive, 1 − d/n",
+        0.0: "that steps down where somebody only leaves; go through the times of deaths, `time[died]`",
         float(no_censoring): "that is the plain share of survivors: the number at risk falls with everybody who leaves",
         float(at_risk_after): "whoever dies or leaves at a time is still at risk at that time: use >=, not >",
     }

@@ -32,7 +32,15 @@ def _array(found: object, shape: tuple[int, ...]) -> np.ndarray:
 def grad_cam(answer: Callable[[torch.nn.Module, torch.Tensor], torch.Tensor]) -> str:
     """Exercise: Grad-CAM by hand; a network and (N, 1, 80, 80) float images -> (N, 10, 10), compared with grad-cam."""
     network, images = _network()
-    found = _array(answer(network, images), (len(images), 10, 10))
+    try:
+        found = answer(network, images)
+    except AttributeError as error:
+        if "NoneType" not in str(error):
+            raise
+        raise Wrong(
+            "your maps have no gradient: call `maps.retain_grad()`, and compute the answer from these same maps"
+        ) from None
+    found = _array(found, (len(images), 10, 10))
     signed = heatmaps.class_activation(network, (images * 255).round().to(torch.uint8).numpy()) / 100
     right = np.maximum(signed, 0)
     shown = heatmaps.enlarge(found.astype(np.float32), (80, 80))
@@ -69,13 +77,14 @@ def contrast(answer: Callable[[np.ndarray, np.ndarray, np.ndarray], float]) -> s
     outer, inner = heatmap[band].mean(), heatmap[core].mean()
     right = (outer - inner) / (outer + inner)
     sums = (heatmap[band].sum() - heatmap[core].sum()) / (heatmap[band].sum() + heatmap[core].sum())
-    outside = heatmap[~band].mean()
+    outside, whole = heatmap[~band].mean(), heatmap[mask].mean()
     for mistake, hint in (
         (-right, "the sign is turned round: the band comes first"),
         (sums, "use means, not sums: a band of more pixels would win by its size"),
         (outer - inner, "divide by the sum of the two, so that it lies between −1 and 1"),
         (outer / inner, "that is the ratio; the contrast is the difference over the sum"),
         ((outer - outside) / (outer + outside), "the core is inside the tumour: mask & ~band, not ~band"),
+        ((outer - whole) / (outer + whole), "the core is the tumour without its band: mask & ~band, not mask"),
     ):
         if np.isclose(found, mistake):
             raise Wrong(hint)
