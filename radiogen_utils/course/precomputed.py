@@ -48,8 +48,8 @@ class Precomputed:
     @property
     def origin(self) -> str:
         """Where the scores come from, in words; code is not a condition, or every comment would cost hours."""
-        text = f"read: the scores of commit {self.commit}"
-        return text if self.code in (None, cross_validation.SOURCE) else text + ", made by other code than today's"
+        text = f"read: the published scores, of commit {self.commit[:7]}"
+        return text if self.code in (None, cross_validation.SOURCE) else text + "; the code of fits has changed since"
 
 
 def matching(profile: Profile, data: Patches, pretraining: dict, folder: Path = FOLDER) -> Precomputed | None:

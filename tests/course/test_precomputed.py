@@ -65,8 +65,8 @@ def test_scores_of_other_code_are_said_to_be_and_those_that_do_not_tell_are_read
         changed = results | {"training": results["training"] | code}
         (folder / "results.json").write_text(json.dumps(changed))
         found = precomputed.matching(PAPER, data, PRETRAINING, folder)
-        assert found.origin.startswith("read: the scores of commit abc")
-        assert found.origin.endswith("made by other code than today's") == said and "\n" not in found.origin
+        assert found.origin.startswith("read: the published scores, of commit abc")
+        assert found.origin.endswith("the code of fits has changed since") == said and "\n" not in found.origin
 
 
 def test_asking_for_less_gives_all_repeats_too(data, folder):
