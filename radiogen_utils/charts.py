@@ -66,6 +66,7 @@ def _rows_only(axes: plt.Axes, xlabel: str) -> None:
     axes.set_yticks([])
     axes.set_xlabel(xlabel, fontsize=8)
     axes.tick_params(labelsize=8)
+    axes.locator_params(axis="x", nbins=5)  # their numbers need room
     sns.despine(axes.figure, left=True)
 
 
