@@ -69,7 +69,8 @@ def answer(folder: Path) -> str:
     """The verdict of both studies and their table, in Markdown; `folder` holds the first one's predictions.csv."""
     first, second = studies.load(folder)
     rows = studies.comparison(first, second)
-    return f"{studies.verdict_sentence(first, second, True)}\n\n{tables.table(rows, rows[0])}"
+    table = tables.with_footnote(tables.table(rows, rows[0]))
+    return f"{studies.verdict_sentence(first, second, True)}\n\n{table}"
 
 
 def write_readme(folder: Path) -> None:

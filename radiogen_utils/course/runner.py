@@ -69,7 +69,10 @@ def check_parameters(options: argparse.Namespace, declared: dict[Path, set[str]]
             raise UsageError(f"unknown parameter {name}; the chosen notebooks have {valid}")
     for name, default in OPTIONS.items():
         if getattr(options, name) != default and name not in read:
-            raise UsageError(f"--{name} is not read by the chosen notebooks; leave it out, or run them all")
+            every = parameters_of(list(notebooks().values()))
+            readers = " and ".join(path.stem[:2] for path, names in every.items() if name in names)
+            where = f"--{name} is for notebook {readers}, which is not among the chosen"
+            raise UsageError(f"{where}: add it to --only, or leave --{name} out")
 
 
 def locate(where: str) -> str:

@@ -324,7 +324,7 @@ def gather(run: Path | None, folder: Path) -> None:
     api(folder)
     values = {
         "verdict": studies.verdict_sentence(first, second, published_task(results["cohort"], results["patches"])),
-        "table": tables.table(rows := studies.comparison(first, second), rows[0]),
+        "table": tables.with_footnote(tables.table(rows := studies.comparison(first, second), rows[0])),
         "origin": _origin(run) if of_run else _precomputed_origin(),
         "threshold": mount("threshold"),
         "specifications": mount("specifications"),

@@ -8,7 +8,7 @@ import pandas as pd
 from sklearn.metrics import roc_auc_score
 
 from .. import article, evaluation, facts, repeats, verdicts
-from . import precomputed
+from . import precomputed, tables
 
 
 @dataclass(frozen=True)
@@ -105,13 +105,15 @@ def verdict_sentence(first: list[Arm], second: list[Arm], published: bool) -> st
 def comparison(first: list[Arm], second: list[Arm]) -> list[dict[str, str | None]]:
     """Paper, first study and second study: a row for each sequences and initialisation of a network.
 
-    The network is `compact`, and from natural images, for which it has no weights, the other one.
+    The network is `compact`, and from natural images, for which it has no weights, the other one. Values of a single
+    repeat are marked.
     """
     cells = {("FLAIR", name): {"paper": _interval(article.AUC[name])} for name in article.AUC}
     for arm in (*first, *second):
         model = arm.model
         if model.is_network and (model.backbone == "compact") != (model.arm == "natural"):
-            cells.setdefault((model.sequences, model.arm), {})[arm.study] = _interval(arm.auc)
+            single = tables.SINGLE if len(arm.scores) < verdicts.MIN_REPEATS else ""
+            cells.setdefault((model.sequences, model.arm), {})[arm.study] = _interval(arm.auc) + single
     columns = ("paper", "first study", "second study")
     return [
         {"network": f"{facts.INPUTS.get(sequences, sequences)}, {facts.NAMES[name]}"}

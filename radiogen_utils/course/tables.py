@@ -81,3 +81,8 @@ FOOTNOTE = f"{SINGLE} A single repeat: one draw, which the next shuffle may cont
 def marked(text: str, row: dict) -> str:
     """The text of a value, with `SINGLE` where it comes from fewer repeats than a verdict needs."""
     return text + SINGLE if row["repeats"] < verdicts.MIN_REPEATS else text
+
+
+def with_footnote(text: str) -> str:
+    """A table, and what its marks of a single repeat mean, if it has any."""
+    return f"{text}\n{FOOTNOTE}" if SINGLE in text else text

@@ -143,9 +143,9 @@ def test_odd_characters_in_paths_are_no_templates(course):
 
 
 def test_options_that_no_chosen_notebook_reads_are_refused(tmp_path):
-    for option in (["--data", "phantom"], ["--train"], ["--pretraining", "phantom"]):
+    for option, reader in ((["--data", "phantom"], "01"), (["--train"], "04"), (["--pretraining", "phantom"], "03")):
         message = error("run", "--only", "05", "--out", tmp_path, *option)
-        assert f"{option[0]} is not read by the chosen notebooks" in message
+        assert f"{option[0]} is for notebook {reader}" in message and "add it to --only" in message
 
 
 def test_what_will_happen_is_said_before_and_what_is_left_meanwhile(course, capfd):
@@ -310,6 +310,7 @@ def test_readme_and_precomputed_results_agree_with_the_predictions():
 def test_the_committed_report_is_written_from_the_committed_results_and_readme(tmp_path):
     """Otherwise: .venv/bin/python -c 'from radiogen_utils.course.publishing import *; write_report(Path("figures"))'"""
     figures = project_root() / "figures"
-    shutil.copy(figures / "results.json", tmp_path)
+    for name in ("results.json", "predictions.csv"):
+        shutil.copy(figures / name, tmp_path)
     publishing.write_report(tmp_path)
     assert (tmp_path / "results.md").read_text() == (figures / "results.md").read_text()
