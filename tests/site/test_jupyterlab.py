@@ -28,7 +28,7 @@ PATIENCE = 300_000
 
 
 @pytest.fixture
-def lab(tmp_path):
+def lab(browser, tmp_path):
     """The address of JupyterLab, ending in its token, and its process: the command behind `make lab`."""
     course = tmp_path / "course"
     for name in ("radiogen_utils", "notebooks", "figures"):
@@ -47,9 +47,13 @@ def lab(tmp_path):
         assert server.poll() is None, (tmp_path / "log").read_text()
         time.sleep(0.1)
     values = json.loads(told.read_text())
-    yield f"{values['url']}lab/tree/runs/lab/{{}}.ipynb?token={values['token']}", psutil.Process(server.pid)
-    server.terminate()
-    server.wait(60)
+    process = psutil.Process(server.pid)
+    yield f"{values['url']}lab/tree/runs/lab/{{}}.ipynb?token={values['token']}", process
+    for context in browser.contexts:
+        context.close()
+    for running in (*process.children(recursive=True), server):
+        running.kill()
+    server.wait()
 
 
 class Notebook:
