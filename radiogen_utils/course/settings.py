@@ -91,7 +91,7 @@ PROFILES = {
 QUICK = "smoke"
 """The profile for the phantom where it stands in for a real cohort that could not be had."""
 
-_READ = {"01": 25, "02": 25, "03": 45, "04": 45, "05": 45, "06": 85, "07": 30, "08": 40, "09": 15, "10": 15, "11": 30}
+_READ = {"01": 25, "02": 20, "03": 30, "04": 50, "05": 25, "06": 55, "07": 20, "08": 25, "09": 15, "10": 15, "11": 20}
 SECONDS = {
     "read": _READ,
     "smoke": _READ | {"03": 35, "04": 140, "06": 35, "08": 60},
