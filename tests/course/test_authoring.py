@@ -177,6 +177,13 @@ def test_links_to_terms_work_in_jupyterlab():
         assert anchor == term.name.replace(" ", "-") or f'<a id="{anchor}"></a>' in text, term.name
 
 
+@converted
+def test_links_between_notebooks_stand_in_text(notebook):
+    """In an output, which a cell prints, the website does not know them."""
+    code = [source(cell) for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    assert not [link for text in code for link in re.findall(r"\]\(\w+\.ipynb\)", text)]
+
+
 def test_what_is_cited_stands_in_the_bibliography(terms):
     notebook = copy.deepcopy(NOTEBOOKS["01_cohort"])
     notebook["cells"][0]["source"] += ["\n[Nobody](https://doi.org/10.1/unknown)"]
