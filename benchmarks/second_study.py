@@ -135,7 +135,8 @@ def main() -> None:
     starts = [start for start in (*initialisations(), *other_probes()) if start.pixels == PATCH_SIZE]
     tables.append(transfer.probe(data, starts, folder / "institution", data.institution_folds(), 1, 0))
     scores = pd.concat(tables, ignore_index=True)
-    scores.to_csv(precomputed.FOLDER / "second_study.csv", index=False, float_format="%.5g")
+    packed = {"method": "gzip", "mtime": 0}  # without the time, the same scores make the same file
+    scores.to_csv(precomputed.FOLDER / "second_study.csv.gz", index=False, float_format="%.5g", compression=packed)
     permutations = permuted_probes(data, folder)
     permutations.to_csv(precomputed.FOLDER / "second_study_permutations.csv", index=False, float_format="%.5g")
     area = pd.Series(data.masks.sum((1, 2))).groupby(data.table.patient).mean().sort_index()

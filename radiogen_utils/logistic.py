@@ -1,7 +1,7 @@
 """Many small logistic regressions at once, all on the same features, for permuted labels.
 
 The models are those of scikit-learn's `LogisticRegressionCV` with an L2 penalty and balanced classes, which fits them
-one after the other. A thousand permutations of ten folds and five networks are thirteen million fits of a hundred
+one after the other. A thousand permutations of ten folds and five networks are more than a million fits of a hundred
 patients, where calling the solver costs more than solving.
 """
 

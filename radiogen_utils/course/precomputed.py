@@ -89,7 +89,7 @@ def _repeats(settings: dict) -> dict[tuple[str, str], int]:
 
 def second_study() -> pd.DataFrame:
     """Scores of the second study on the published cohort, columns `facts.COLUMNS`."""
-    return facts.read(FOLDER / "second_study.csv")
+    return facts.read(FOLDER / "second_study.csv.gz")
 
 
 def second_study_permutations() -> pd.DataFrame:

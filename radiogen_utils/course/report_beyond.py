@@ -67,7 +67,7 @@ def second_study(study: dict) -> Iterator[str]:
     yield (
         "Networks pretrained on the sequence that is tested; features of the frozen network read by a linear probe, or "
         "fine-tuned. AUCs are means over networks and repeats; columns as above. Every score is in "
-        "[second_study.csv](second_study.csv).\n"
+        "[second_study.csv.gz](second_study.csv.gz).\n"
     )
     columns = (tables.MODEL, "repeats", tables.AUC, ("SD", "sd"), ("bootstrap", tables.interval), tables.DELONG)
     yield tables.table(study["readouts"], columns)

@@ -36,7 +36,7 @@ API = ("", "data", "phantom")
 NEEDS_DATA = re.compile(r"\bopen_cohort\(|\brun\.patches\(|\bfind_slices\(|\brun\.lesions\(")
 DATA_FILES = {
     "predictions.csv": r"\brun\.scores\(|\bflair_scores\(|\bpredictions\.csv\b",
-    "second_study.csv": r"\bsecond_study\(",
+    "second_study.csv.gz": r"\bsecond_study\(",
     "multiverse.csv": r"\bprecomputed\.multiverse\(",
     "beyond.csv": r"\bprecomputed\.beyond\(",
 }
