@@ -74,8 +74,8 @@ def test_words_come_from_facts():
 
 
 def test_the_committed_scores_have_other_labels_for_other_models():
-    for name in ("predictions", "second_study"):
-        models = [model for model, _ in facts.by_model(facts.read(project_root() / "figures" / f"{name}.csv"))]
+    for name in ("predictions.csv", "second_study.csv.gz"):
+        models = [model for model, _ in facts.by_model(facts.read(project_root() / "figures" / name))]
         assert len(set(map(str, models))) == len(models) > 5
         for model in models:
             assert model.pretraining in (("dense", "composition") if model.arm == "gbm" else ("",))
