@@ -95,7 +95,7 @@ def fair_probes(data: Patches) -> dict:
         for repeat, split in enumerate(splits):
             features = transfer.fold_features(data, start, repeat % len(networks), split)
             patch = features[:, :, transfer.POOLINGS.index("patch")]
-            rows.append(transfer.read_out(patch, data.labels, split, settings.seed + repeat))
+            rows.append(transfer.read_out(patch, data.labels.to_numpy()[None], split, settings.seed + repeat)[0])
         scores[arm] = np.array(rows)
     found = {arm: evaluation.auc_ci(data.labels, values) for arm, values in scores.items()}
     return found | {"difference": evaluation.auc_difference(data.labels, scores["gbm"], scores["scratch"])}

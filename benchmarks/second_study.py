@@ -20,39 +20,27 @@ import pandas as pd
 
 from radiogen_utils import cross_validation, dense, evaluation, facts, repeats, size, transfer
 from radiogen_utils.course import precomputed
+from radiogen_utils.course.second_study import (
+    FOLDS,
+    INPUTS,
+    REPEATS,
+    SEEDS,
+    initialisations,
+    network_file,
+    permuted_probes,
+    probes,
+)
 from radiogen_utils.course.settings import PROFILES
 from radiogen_utils.cross_validation import Arm
-from radiogen_utils.data.cohort import SEQUENCES
-from radiogen_utils.folds import assign_folds
 from radiogen_utils.lesions import open_lesions
 from radiogen_utils.models import WEIGHTS, Initialisation
-from radiogen_utils.patches import PATCH_SIZE, Patches, keep_patches
+from radiogen_utils.patches import PATCH_SIZE, keep_patches
 from radiogen_utils.support import project_root
 from radiogen_utils.training import Training
 
-INPUTS = {"FLAIR": ("FLAIR",), "post-contrast": ("post-contrast",), "all": SEQUENCES}
-SEEDS, FOLDS, REPEATS, PERMUTATIONS = range(5), 10, 5, 1000
 IMAGENET_PIXELS = 224
 PRETRAINING = Training(epochs=32, learning_rate=1e-3, batch_size=64, bf16=True)
 """Chosen on held-out glioblastoma cases, never on the cohort."""
-
-
-def network_file(name: str, seed: int) -> Path:
-    """Where the network for one input and seed lies."""
-    return WEIGHTS / f"dense_{name}_{seed}.safetensors"
-
-
-def initialisations() -> list[Initialisation]:
-    """The three initialisations on the three inputs."""
-    found = []
-    for name, sequences in INPUTS.items():
-        networks = tuple(network_file(name, seed) for seed in SEEDS)
-        found += [
-            Initialisation("gbm", "compact", sequences, networks, "dense"),
-            Initialisation("scratch", "compact", sequences, tuple(SEEDS)),
-            Initialisation("natural", "efficientnet_lite0", sequences, (0,)),
-        ]
-    return found
 
 
 def other_probes() -> list[Initialisation]:
@@ -89,31 +77,6 @@ def beyond_size(scores: pd.DataFrame, area: np.ndarray) -> list[dict]:
     return rows
 
 
-def permuted_probes(data: Patches, folder: Path) -> pd.DataFrame:
-    """AUCs of the glioblastoma probes of every input under permuted labels: `facts.FACTS`, permutation, auc.
-
-    Args:
-        data: the patches.
-        folder: where `transfer.probe` has left its features, and where each input's AUCs are left.
-    """
-    split = assign_folds(data.labels, FOLDS, 0)
-    tables = []
-    for start in (start for start in initialisations() if start.arm == "gbm"):
-        file = folder / f"permutations-{start.input}.csv"
-        if not file.exists():
-            features = [
-                transfer.keep_features(transfer.feature_file(folder, start, n, 0), data, start, n, split)
-                for n in range(len(start.networks))
-            ]
-            patch = [values[:, :, transfer.POOLINGS.index("patch")] for values in features]
-            _, aucs = transfer.permutation_aucs(patch, data.labels, split, PERMUTATIONS, 0)
-            model = asdict(replace(facts.SECOND_STUDY, sequences=start.input))
-            table = pd.DataFrame([model | {"permutation": i, "auc": auc} for i, auc in enumerate(aucs)])
-            table.to_csv(file, index=False, float_format="%.5g")
-        tables.append(facts.read(file))
-    return pd.concat(tables, ignore_index=True)
-
-
 def main() -> None:
     """Pretrain where lesions are given, probe, and write what the course reads."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -130,7 +93,7 @@ def main() -> None:
             for name, sequences in INPUTS.items():
                 dense.pretrain_dense(lesions, sequences, PRETRAINING, seed, network_file(name, seed))
     data = keep_patches(folder / "patches.npz", options.cohort)
-    tables = [transfer.probe(data, starts, folder, FOLDS, REPEATS, 0) for starts in (initialisations(), other_probes())]
+    tables = [probes(data, folder), transfer.probe(data, other_probes(), folder, FOLDS, REPEATS, 0)]
     tables.append(cross_validation.cross_validate(data, fine_tuned(), folder / "fits", FOLDS, REPEATS, 0))
     starts = [start for start in (*initialisations(), *other_probes()) if start.pixels == PATCH_SIZE]
     tables.append(transfer.probe(data, starts, folder / "institution", data.institution_folds(), 1, 0))

@@ -23,7 +23,7 @@ from . import facts, logistic, training
 from .baselines import Baseline
 from .facts import Model
 from .folds import repeated_folds, split_of
-from .models import Initialisation
+from .models import CompactCNN, Initialisation
 from .patches import PATCH_SIZE, Patches
 from .repeats import permutation_within_folds
 from .support import fingerprint, progress, write_atomically
@@ -52,7 +52,9 @@ def renormalise(network: nn.Module, images: np.ndarray, pixels: int = PATCH_SIZE
 
 def _batches(images: np.ndarray, pixels: int, where: torch.device) -> Iterator[torch.Tensor]:
     for batch in torch.as_tensor(images).split(BATCH):
-        batch = batch.to(where) / 255
+        batch = batch.to(where)
+        if batch.dtype == torch.uint8:
+            batch = batch / 255
         if batch.shape[-1] != pixels:
             batch = functional.interpolate(batch, (pixels, pixels), mode="bilinear", align_corners=False)
         yield batch.contiguous(memory_format=torch.channels_last)
@@ -63,7 +65,7 @@ def pooled_features(network: nn.Module, images: np.ndarray, masks: np.ndarray, p
 
     Args:
         network: of `models.create`; it is set to evaluation mode.
-        images: (N, C, H, W) uint8.
+        images: (N, C, H, W) uint8, or float as the network takes them.
         masks: (N, H, W) bool, the tumour.
         pixels: side to which patches are enlarged.
 
@@ -107,11 +109,16 @@ def fold_features(data: Patches, initialisation: Initialisation, number: int, sp
         torch.set_num_threads(1)  # one network to a core
     images, patient = data.sequences(initialisation.sequences), data.table.patient
     network = initialisation.create(number).to(training.device(), memory_format=torch.channels_last)
-    fold = patient.map(split).to_numpy()
+    pixels, fold = initialisation.pixels, patient.map(split).to_numpy()
+    if isinstance(network, CompactCNN):  # most of its time goes into what is the same in every fold
+        first, network.blocks[0] = network.blocks[0][:2], network.blocks[0][2:]
+        with torch.inference_mode(), training.autocast(True):
+            images = torch.cat([first(batch).cpu() for batch in _batches(images, pixels, training.device())])
+        pixels = images.shape[-1]
     found = []
     for held_out in range(split.max() + 1):
-        renormalise(network, images[fold != held_out], initialisation.pixels)
-        features = pooled_features(network, images, data.masks, initialisation.pixels)
+        renormalise(network, images[fold != held_out], pixels)
+        features = pooled_features(network, images, data.masks, pixels)
         found.append(patient_means(features, patient))
     return np.stack(found)
 
@@ -140,24 +147,35 @@ def keep_features(
     return features
 
 
-def read_out(features: np.ndarray, labels: pd.Series, split: pd.Series, seed: int) -> np.ndarray:
-    """Out-of-fold log-odds of a logistic model whose penalty is chosen by inner cross-validation.
+def read_out(features: np.ndarray, labels: np.ndarray, split: pd.Series, seed: int) -> np.ndarray:
+    """Out-of-fold log-odds of logistic models whose penalty is chosen by inner cross-validation.
 
     Args:
         features: (folds, patients, F), as they are in each fold.
-        labels: 0 or 1 by patient, sorted.
-        split: fold of each patient, likewise.
+        labels: (P, patients) 0 or 1, each labelling to be read out by itself.
+        split: fold of each patient.
         seed: of the inner folds.
 
     Returns:
-        (patients,) float.
+        (P, patients) float.
     """
-    scores = np.zeros(len(labels))
+    scores = np.zeros(labels.shape)
     for fold, values in enumerate(features):
         out = split.to_numpy() == fold
-        model = Baseline("", "logistic", None).create(seed).fit(values[~out], labels[~out])
-        scores[out] = model.decision_function(values[out])
+        weights, biases = _logistic(values[~out], labels[:, ~out], seed)
+        scores[:, out] = weights @ values[out].T + biases[:, None]
     return scores
+
+
+def _logistic(features: np.ndarray, labels: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Weights (P, F) and biases (P,) of the model that `Baseline` fits to each of (P, patients) labellings."""
+    model = Baseline("", "logistic", None).create(seed)[-1]
+    mean, spread = features.mean(0, float), features.std(0, float)
+    spread[spread == 0] = 1
+    options = 1 / model.Cs, model.cv.n_splits, seed
+    coefficients, _ = logistic.cross_validated((features - mean) / spread, labels, *options)
+    weights = coefficients[:, :-1] / spread
+    return weights, coefficients[:, -1] - weights @ mean
 
 
 def probe_head(network: nn.Module, images: np.ndarray, masks: np.ndarray, table: pd.DataFrame, seed: int) -> None:
@@ -175,13 +193,10 @@ def probe_head(network: nn.Module, images: np.ndarray, masks: np.ndarray, table:
     network.to(training.device(), memory_format=torch.channels_last)
     renormalise(network, images)
     features = patient_means(pooled_features(network, images, masks)[:, 0], table.patient)
-    model = Baseline("", "logistic", None).create(seed).fit(features, table.groupby("patient").label.first())
-    scaler, logistic = model[-2:]
-    weight = logistic.coef_ / scaler.scale_
-    bias = logistic.intercept_ - weight @ scaler.mean_
+    weights, biases = _logistic(features, table.groupby("patient").label.first().to_numpy()[None], seed)
     with torch.no_grad():
-        network.head.weight.copy_(torch.from_numpy(weight))
-        network.head.bias.copy_(torch.from_numpy(bias))
+        network.head.weight.copy_(torch.from_numpy(weights))
+        network.head.bias.copy_(torch.from_numpy(biases))
 
 
 def probe(
@@ -226,7 +241,7 @@ def _probe(
     for pooling, values in zip(POOLINGS, np.moveaxis(features, 2, 0), strict=True):
         model = Model(start.arm, start.pretraining, start.backbone, start.pixels, start.input, "probe", pooling)
         columns = {"fold": split, "patient": data.labels.index, "y_true": data.labels}
-        scores = read_out(values, data.labels, split, seed + repeat)
+        scores = read_out(values, data.labels.to_numpy()[None], split, seed + repeat)[0]
         tables.append(facts.table(model, number, repeat=repeat, **columns, score=scores))
     return pd.concat(tables)
 
@@ -262,12 +277,5 @@ def permutation_aucs(
 
 def _aucs(features: np.ndarray, labellings: np.ndarray, split: pd.Series, seed: int) -> np.ndarray:
     """(P,) AUCs of `read_out` under (P, patients) labellings."""
-    logistic_model = Baseline("", "logistic", None).create(seed)[-1]
-    scores = np.zeros(labellings.shape)
-    for fold, values in enumerate(features):
-        out = split.to_numpy() == fold
-        values = (values - values[~out].mean(0)) / np.where(spread := values[~out].std(0), spread, 1)
-        options = 1 / logistic_model.Cs, logistic_model.cv.n_splits, seed
-        coefficients, _ = logistic.cross_validated(values[~out], labellings[:, ~out], *options)
-        scores[:, out] = coefficients[:, :-1] @ values[out].T + coefficients[:, -1:]
+    scores = read_out(features, labellings, split, seed)
     return np.array([roc_auc_score(own, row) for own, row in zip(labellings, scores, strict=True)])

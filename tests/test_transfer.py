@@ -8,6 +8,7 @@ import torch
 from sklearn.metrics import roc_auc_score
 
 from radiogen_utils import facts, models, training, transfer
+from radiogen_utils.baselines import Baseline
 from radiogen_utils.facts import Model
 from radiogen_utils.folds import assign_folds
 from radiogen_utils.models import Initialisation
@@ -93,6 +94,18 @@ def test_features_of_a_fold_do_not_know_its_test_patients():
     assert not np.allclose(features[1][train], again[1][train], atol=1e-3)
 
 
+def test_features_are_those_of_the_network_normalised_by_the_training_patients():
+    data = cohort(12)
+    split, images = assign_folds(data.labels, 3, 0), data.sequences(("FLAIR",))
+    network, fold = SCRATCH.create(1), data.table.patient.map(split).to_numpy()
+    for held_out, found in enumerate(transfer.fold_features(data, SCRATCH, 1, split)):
+        transfer.renormalise(network, images[fold != held_out])
+        features = transfer.pooled_features(network, images, data.masks)
+        # Batches of another size may be summed in another order, in bfloat16.
+        expected = transfer.patient_means(features, data.table.patient)
+        np.testing.assert_allclose(found, expected, atol=0.01 * expected.max())
+
+
 def test_probes_find_what_is_there_and_nothing_else(tmp_path):
     for effect, low, high in ((60, 0.9, 1), (0, 0.2, 0.8)):  # 40 patients, no effect: 0.5 ± 0.1
         table = transfer.probe(cohort(effect=effect), [SCRATCH], tmp_path / str(effect), 4, 1, 0)
@@ -109,7 +122,7 @@ def test_the_probe_as_a_head_gives_the_score_of_the_probe():
     data = cohort(30)
     split = assign_folds(data.labels, 3, 0)
     features = transfer.fold_features(data, SCRATCH, 0, split)[:, :, 0]
-    expected = transfer.read_out(features, data.labels, split, 4)
+    expected = transfer.read_out(features, data.labels.to_numpy()[None], split, 4)[0]
     images, fold = data.sequences(("FLAIR",)), data.table.patient.map(split).to_numpy()
     for held_out in range(3):
         network, train = SCRATCH.create(0), fold != held_out
@@ -147,7 +160,13 @@ def test_permutations_keep_the_folds_and_p_is_uniform_without_an_effect():
     features = [rng.normal(size=(4, 40, 5)).astype(np.float32)]
     observed, areas = transfer.permutation_aucs(features, labels, split, 30, 0)
     # Another optimiser, which may take another penalty where several are as good.
-    assert observed == pytest.approx(roc_auc_score(labels, transfer.read_out(features[0], labels, split, 0)), abs=0.01)
+    model = Baseline("", "logistic", None).create(0)  # scikit-learn's, which stops a little earlier
+    by_hand = np.zeros(len(labels))
+    for fold, values in enumerate(features[0]):
+        out = (split == fold).to_numpy()
+        by_hand[out] = model.fit(values[~out], labels[~out]).decision_function(values[out])
+    np.testing.assert_allclose(transfer.read_out(features[0], labels.to_numpy()[None], split, 0)[0], by_hand, atol=0.01)
+    assert observed == pytest.approx(roc_auc_score(labels, by_hand), abs=0.01)
     assert areas.shape == (30,) and 0.3 < areas.mean() < 0.65 and areas.std() > 0.03
     features[0][:, labels == 1] += 2
     observed, areas = transfer.permutation_aucs(features, labels, split, 30, 0)

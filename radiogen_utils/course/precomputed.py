@@ -82,6 +82,12 @@ def matching(profile: Profile, data: Patches, pretraining: dict, folder: Path = 
     return Precomputed(*tables, results["run"]["commit"], results["training"].get("code"))
 
 
+def is_published(data: Patches) -> bool:
+    """Whether these are the patches, with their labels, of which the results that come with the course are."""
+    results = json.loads((FOLDER / "results.json").read_text(encoding="utf-8"))
+    return data.fingerprint == results["training"]["patches"]
+
+
 def _repeats(settings: dict) -> dict[tuple[str, str], int]:
     """Repeats by backbone and sequences."""
     return {(row["backbone"], "+".join(row["sequences"])): row["repeats"] for row in settings["networks"]}

@@ -19,7 +19,7 @@ from ..patches import Patches, keep_patches
 from ..pretraining import find_slices, open_slices
 from ..support import CourseError, project_root, write_atomically
 from ..verdicts import published_task
-from . import first_study, precomputed
+from . import first_study, precomputed, second_study
 from .settings import PROFILES, QUICK, Profile
 
 
@@ -140,7 +140,8 @@ class RunFolder:
 
     def _clear(self, what: str) -> None:
         print(f"the results in {self.folder} make room for others: {what} are removed", flush=True)
-        for name in ("results.json", "results.md", "predictions.csv", "permutations.csv", "patches.npz"):
+        self.forget_scores()
+        for name in ("results.json", "results.md", "permutations.csv", "patches.npz"):
             (self.folder / name).unlink(missing_ok=True)
 
     def _record_cohort(self, cohort: Cohort) -> None:
@@ -249,7 +250,15 @@ class RunFolder:
 
     def forget_scores(self) -> None:
         """Remove the scores of an earlier run, which must never be read with the networks of this one."""
-        (self.folder / "predictions.csv").unlink(missing_ok=True)
+        for name in ("predictions.csv", *second_study.FILES):
+            (self.folder / name).unlink(missing_ok=True)
+
+    def second_study(self) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """The second study on the published cohort: scores, and AUCs of its probes under permuted labels.
+
+        They come with the course; probes are those of this folder, if it has trained all of profile `paper` itself.
+        """
+        return second_study.load(self.folder)
 
     def scores(self, train: bool | None = None, scheduler: str = "") -> tuple[pd.DataFrame, pd.DataFrame]:
         """Out-of-fold scores and the AUCs under permuted labels: predictions.csv and permutations.csv, as tables.
@@ -307,6 +316,8 @@ class RunFolder:
         else:
             study = first_study.FirstStudy(self.profile, data, self.cohort_path, self.folder, scheduler or None)
             predictions, permutations = study.scores(), study.permutations()
+            if self.profile_name == "paper" and precomputed.is_published(data):
+                self._probe_second_study(data)
         self.record_scores(
             data,
             predictions,
@@ -315,6 +326,12 @@ class RunFolder:
             code=found.code if found else cross_validation.SOURCE,
             weights=first_study.network_sizes(),
         )
+
+    def _probe_second_study(self, data: Patches) -> None:
+        folder = self.folder / "features"  # the first study's, which has probed the same random weights
+        tables = second_study.probes(data, folder), second_study.permuted_probes(data, folder)
+        for table, name in zip(tables, second_study.FILES, strict=True):
+            write_atomically(self.folder / name, partial(table.to_csv, index=False))
 
     def fold_network(self, fold: int) -> Path:
         """File of the first study's primary network of one fold, first repeat, whose scores this folder holds."""

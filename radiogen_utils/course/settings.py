@@ -84,7 +84,6 @@ PROFILES = {
             Experiment("efficientnet_lite0", _ALL, 1),
         ),
         permutations=200,
-        network_permutations=19,
     ),
 }
 

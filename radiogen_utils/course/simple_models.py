@@ -56,14 +56,9 @@ def _published() -> dict:
     return json.loads((precomputed.FOLDER / "results.json").read_text(encoding="utf-8"))
 
 
-def is_published(data: Patches) -> bool:
-    """Whether these are the patches, with their labels, of which the results that come with the course are."""
-    return data.fingerprint == _published()["training"]["patches"]
-
-
 def network_scores(run: RunFolder, data: Patches) -> pd.DataFrame:
     """Scores of the networks on this cohort; without rows where there are none."""
-    if is_published(data) or (run.folder / "predictions.csv").exists():
+    if precomputed.is_published(data) or (run.folder / "predictions.csv").exists():
         return run.scores()[0]
     print("no scores of networks on this cohort: notebook 4 makes them")
     return pd.DataFrame(columns=facts.COLUMNS)
@@ -81,7 +76,7 @@ def look(run: RunFolder, cohort: Cohort, data: Patches, features: pd.DataFrame, 
         features: `baselines.image_features` of it.
         scores: of `network_scores`.
     """
-    if is_published(data) and run.results()["training"]["precomputed"]:
+    if precomputed.is_published(data) and run.results()["training"]["precomputed"]:
         return _read()
     settings, labels = run.profile, data.labels
     trees = [baselines.Baseline(name, "trees", features[own]) for name, own in groups(features).items()]

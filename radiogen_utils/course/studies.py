@@ -8,7 +8,8 @@ import pandas as pd
 from sklearn.metrics import roc_auc_score
 
 from .. import article, evaluation, facts, repeats, verdicts
-from . import precomputed, tables
+from . import tables
+from .second_study import load as load_second
 
 
 @dataclass(frozen=True)
@@ -43,9 +44,9 @@ def load(folder: Path) -> tuple[list[Arm], list[Arm]]:
     """The arms of both studies.
 
     Args:
-        folder: with predictions.csv of a run; the second study's scores come with the course.
+        folder: with predictions.csv of a run; what it lacks of the second study's scores comes with the course.
     """
-    return first_study(facts.read(folder / "predictions.csv")), second_study(precomputed.second_study())
+    return first_study(facts.read(folder / "predictions.csv")), second_study(load_second(folder)[0])
 
 
 def first_study(predictions: pd.DataFrame) -> list[Arm]:

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from radiogen_utils import baselines, cross_validation, facts, models, patches, transfer
-from radiogen_utils.course import first_study, precomputed, run_folder
+from radiogen_utils.course import first_study, precomputed, run_folder, second_study
 from radiogen_utils.course.first_study import FirstStudy
 from radiogen_utils.course.run_folder import RunFolder
 from radiogen_utils.course.settings import PROFILES, Experiment
@@ -160,6 +160,31 @@ def test_matching_scores_are_read_unless_training_is_asked_for(run, monkeypatch,
         assert (made["precomputed"], made["code"]) == ("abc", "of then")
         pd.testing.assert_frame_equal(predictions, theirs, check_exact=True)
         pd.testing.assert_frame_equal(permutations, permuted, check_exact=True)
+
+
+@pytest.mark.parametrize("profile, published", [("paper", True), ("paper", False), ("standard", True)])
+def test_all_of_the_published_cohort_has_the_second_study_too(run, monkeypatch, profile, published):
+    """Only where everything is trained on the cohort that it is about; and no longer once scores are read again."""
+    folders = []
+
+    def probes(data, folder):
+        folders.append(folder)
+        return facts.of_model(precomputed.second_study(), facts.SECOND_STUDY).assign(score=0.5)
+
+    monkeypatch.setattr(precomputed, "is_published", lambda data: published)
+    monkeypatch.setattr(second_study, "probes", probes)
+    monkeypatch.setattr(second_study, "permuted_probes", lambda *_: precomputed.second_study_permutations())
+    run.profile_name = profile
+    run.scores(train=True)
+    there = [(run.folder / name).exists() for name in second_study.FILES]
+    assert there == [profile == "paper" and published] * 2
+    assert folders == [run.folder / "features"] * sum(there[:1])
+    if there[0]:
+        assert (facts.of_model(run.second_study()[0], facts.SECOND_STUDY).score == 0.5).all()
+        found = precomputed.Precomputed(*run.scores(), "abc", None)
+        monkeypatch.setattr(precomputed, "matching", lambda *_: found)
+        run.scores(train=False)
+    pd.testing.assert_frame_equal(run.second_study()[0], precomputed.second_study())
 
 
 def test_an_interrupted_training_leaves_no_scores(run, monkeypatch):
