@@ -33,7 +33,8 @@ def fit(values: np.ndarray, labels: np.ndarray, weights: np.ndarray, penalty: np
     left, singular, axes = np.linalg.svd(values.astype(float), full_matrices=False)
     design = np.column_stack([left * singular, np.ones(len(values))])
     width = design.shape[1]
-    products = (design[:, :, None] * design[:, None]).reshape(len(design), -1)
+    # In single precision their sums take a third of the time; the gradient, in double, decides where the steps end.
+    products = (design[:, :, None] * design[:, None]).reshape(len(design), -1).astype(np.float32)
     ridge = penalty[:, None] * (np.arange(width) < width - 1)
     signs = 1.0 - 2 * labels
 
@@ -51,7 +52,8 @@ def fit(values: np.ndarray, labels: np.ndarray, weights: np.ndarray, penalty: np
         rows, at, chance, gradient = rows[steep], at[steep], chance[steep], gradient[steep]
         if not len(rows):
             return np.column_stack([found[:, :-1] @ axes, found[:, -1]])
-        hessian = ((weights[rows] * chance * (1 - chance)) @ products).reshape(-1, width, width)
+        curvature = (weights[rows] * chance * (1 - chance)).astype(np.float32)
+        hessian = (curvature @ products).reshape(-1, width, width).astype(float)
         hessian[:, np.arange(width), np.arange(width)] += ridge[rows]
         step = np.linalg.solve(hessian, gradient[..., None])[..., 0]
         before, size = loss(at, rows), np.ones((len(rows), 1))
