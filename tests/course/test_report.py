@@ -315,6 +315,17 @@ def later(results):
     return results
 
 
+def test_the_erratum_of_the_second_study_shows_what_changed_and_nothing_else(later):
+    now = report.second_study_claims(later)
+    then = [dict(row) for row in now]
+    then[0] |= {"found": "0.750 (0.650–0.850)", "verdict": "reproduced"}
+    text = "\n".join(report._probe_erratum({"commit": "fda9d34a1b2c", "claims": then}, now))
+    assert "results of commit fda9d34)" in text
+    found = "{found}: {verdict}".format_map
+    assert f"| {now[0]['claim']} | {found(then[0])} | {found(now[0])} |" in text
+    assert all(row["claim"] not in text for row in now[1:])
+
+
 def test_the_second_study_answers_the_same_claims(later):
     found = {row["claim"]: (row["found"], row["verdict"]) for row in report.second_study_claims(later)}
     assert found == {
