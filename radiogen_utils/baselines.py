@@ -115,7 +115,8 @@ class Baseline:
                 cv=StratifiedKFold(5, shuffle=True, random_state=seed),
                 scoring="roc_auc",
                 class_weight="balanced",
-                max_iter=2000,
+                tol=1e-6,  # at the default it stops where a fold may still take another penalty
+                max_iter=10000,
                 use_legacy_attributes=False,
             )
         return make_pipeline(SimpleImputer(keep_empty_features=True), StandardScaler(), model)
