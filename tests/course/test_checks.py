@@ -155,6 +155,11 @@ def test_a_survival_curve_written_by_hand_is_judged():
     assert "only leaves" in cohort.survival_curve(lambda time, event: right(time, event | True)).message
     assert "return the last" in cohort.survival_curve(lambda time, event: time).message
     assert "for time = [6, 2, 3" in cohort.survival_curve(lambda time, event: 0.42).message
+
+    def each_death(time, event):
+        return np.prod([1 - (event & (time == t)).sum() / (time >= t).sum() for t in time[event]])
+
+    assert "each time once" in cohort.survival_curve(each_death).message
     everybody = cohort.survival_curve(lambda time, event: right(time, event, lambda t, moment: np.ones(len(t))))
     assert "(time >= t).sum()" in everybody.message
 
@@ -166,7 +171,8 @@ def test_a_survival_curve_written_by_hand_is_judged():
 
 def test_the_side_is_judged():
     shift, laterality = pd.Series([20.0, 30, -20]), pd.Series([1, 1, 3])
-    assert cohort.side("Right", shift, laterality) and cohort.side("R", shift, laterality)
+    assert cohort.side("Right", shift, laterality)
+    assert "in quotes" in cohort.side("R", shift, laterality).message
     assert "25 pixels to the right" in cohort.side("left", shift, laterality).message
 
 
@@ -191,8 +197,9 @@ def test_a_score_by_hand_is_judged(tumour):
 
 def test_the_change_by_a_wider_mask_is_judged(tumour):
     own, networks = tumour
-    wider, before = (own_tumour.assess(own_tumour.moved(own, grown=n), networks).score for n in (3, 0))
+    wider, before, far = (own_tumour.assess(own_tumour.moved(own, grown=n), networks).score for n in (1, 0, 3))
     assert own_check.wider_mask(wider - before, own, networks)
+    assert "for 3 pixels" in own_check.wider_mask(far - before, own, networks).message
     assert "sign" in own_check.wider_mask(before - wider, own, networks).message
     assert "subtract" in own_check.wider_mask(wider, own, networks).message
 

@@ -39,7 +39,7 @@ def score(answer: Callable[..., float], networks: Sequence[nn.Module], images: n
 
 
 @exercise
-def wider_mask(answer: float, own: OwnImage, networks: Sequence[nn.Module], grown: int = 3) -> str:
+def wider_mask(answer: float, own: OwnImage, networks: Sequence[nn.Module], grown: int = 1) -> str:
     """Exercise: by how much the score changes when the mask grows.
 
     Args:
@@ -59,12 +59,13 @@ def wider_mask(answer: float, own: OwnImage, networks: Sequence[nn.Module], grow
         wider: "that is the new score; subtract the old one",
         narrower - before: "that is the change for a narrower mask",
         before: "that is the old score; by how much does it change?",
+        score(3 * grown) - before: f"that is the change for {3 * grown} pixels; {grown} is asked for",
         0.0: "it does change: score the tumour with the wider mask",
     }
     if isinstance(answer, own_tumour.Assessment):
         raise Wrong("that is everything that is known of the tumour; its score is in `.score`")
     number(answer, change, 0.005, hints)
-    return f"{change:+.2f} with a contour {grown} pixels wider, and {narrower - before:+.2f} with one {grown} narrower"
+    return f"{change:+.2f} with a wider contour, and {narrower - before:+.2f} with one that is as much narrower"
 
 
 def _odds(share: float) -> float:
