@@ -77,13 +77,13 @@ def linear_probe(
     out = np.flatnonzero(fold == fold[0])
     if not scores.any():
         raise Wrong("all scores are 0: fit a model on the other folds and fill in the scores of the fold held out")
+    if np.isin(scores, (0, 1)).all() and not (scores == 1).all():
+        raise Wrong("these are classes, 0 and 1; take `decision_function`, not `predict`, which rounds")
     left = [k for k in np.unique(fold) if not scores[fold == k].any()]
     if left:
         raise Wrong(f"all scores of {len(left)} folds are 0: is the `return` inside the loop, so that it ends early?")
     if len(np.unique(scores)) < len(y) / 4:
-        raise Wrong(
-            "there are hardly any different scores: take `decision_function`, not `predict`, which rounds to 0 or 1"
-        )
+        raise Wrong("there are hardly any different scores: they should be log-odds, another for every patient")
     flipped = y.copy()
     flipped[out] = 1 - flipped[out]
     if not np.allclose(np.asarray(answer(x.copy(), flipped, fold.copy()))[out], scores[out], rtol=1e-3, atol=1e-3):
