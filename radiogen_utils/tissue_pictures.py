@@ -230,7 +230,8 @@ def loss_curve(losses: list[float], prior: float) -> plt.Figure:
     figure, axes = plt.subplots(figsize=(5.6, 3), layout="constrained")
     axes.plot(range(1, len(losses) + 1), losses, "o-", color="#0072b2")
     axes.axhline(prior, color="0.5", ls="--")
-    axes.text(len(losses), prior, "always the mean shares", color="0.4", ha="right", va="bottom", fontsize=9)
+    below = {"xytext": (0, -3), "textcoords": "offset points", "ha": "right", "va": "top"}
+    axes.annotate("always the mean shares", (len(losses), prior), color="0.4", fontsize=9, **below)
     axes.set(xlabel="epoch", ylabel="training loss (nats)")
     axes.xaxis.get_major_locator().set_params(integer=True)
     sns.despine(figure)

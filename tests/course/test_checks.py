@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from lifelines import KaplanMeierFitter
 from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
@@ -11,7 +12,7 @@ from sklearn.preprocessing import StandardScaler
 
 from radiogen_utils import evaluation, own_tumour, patches, training
 from radiogen_utils.course import precomputed
-from radiogen_utils.course.checks import NOT_YET, cohort, mri, reality, roc, transfer
+from radiogen_utils.course.checks import NOT_YET, Wrong, cohort, mri, number, reality, roc, transfer
 from radiogen_utils.course.checks import own_tumour as own_check
 from radiogen_utils.course.checks import patches as check
 
@@ -20,6 +21,49 @@ def test_an_unfinished_answer_and_an_error_are_red_lines():
     assert check.tumor_patch(...).message == NOT_YET
     found = check.tumor_patch(lambda image, mask: 1 / 0)
     assert not found and "ZeroDivisionError" in found.message and "✘" in repr(found)
+
+
+def test_a_starter_is_neither_right_nor_wrong():
+    found = check.tumor_patch(lambda image, mask: ...)
+    assert not found and repr(found) == f"○ {NOT_YET}" and "#b2182b" not in found._repr_html_()
+
+
+def test_the_line_that_stopped_is_named():
+    def answer(image, mask):
+        rows = np.nonzero(mask)[0]
+        return rows[unknown]  # noqa: F821
+
+    line = answer.__code__.co_firstlineno + 2
+    assert f"line {line}, `return rows[unknown]" in check.tumor_patch(answer).message
+    assert "cannot be used" in check.tumor_patch(lambda image: image).message
+
+
+@pytest.mark.parametrize(
+    "answer, words",
+    [
+        (None, "`print` shows a value"),
+        ("0.8", "a text: leave out quotes"),
+        (True, "True or False"),
+        (np.mean, "call it, with round brackets"),
+        (np.zeros(3), "3 values"),
+        ([[1], [2, 3]], "2 values"),
+        (np.nan, "divided by 0"),
+        (80, "right in per cent"),
+        (0.7, "too low"),
+    ],
+)
+def test_what_is_no_number_is_named(answer, words):
+    with pytest.raises(Wrong, match=words):
+        number(answer, 0.8, 1e-6)
+
+
+def test_a_number_may_come_in_an_array():
+    assert number(pd.Series([0.8]), 0.8, 1e-6) == 0.8
+
+
+def test_a_function_is_handed_over_and_not_called():
+    assert "without brackets, not 4 values" in check.tumor_patch(np.zeros((2, 2))).message
+    assert "`print` only shows it" in check.tumor_patch(lambda image, mask: print("patch")).message
 
 
 def on_the_slice(image, mask):
@@ -90,6 +134,12 @@ def test_the_share_alive_is_judged(survival):
     assert cohort.alive(estimate, survival, 4.5)
     assert "as alive" in cohort.alive(4 / 6, survival, 4.5).message
     assert "has died" in cohort.alive(1 - estimate, survival, 4.5).message
+    assert "need one unit" in cohort.alive(1, survival, 4.5).message
+    curve = KaplanMeierFitter().fit(survival.time_days / 365.25, survival.event)
+    assert (
+        cohort.alive(curve.predict([4.5]), survival, 4.5)
+        and "`predict(4.5)`" in cohort.alive(curve, survival, 4.5).message
+    )
 
 
 def test_a_survival_curve_written_by_hand_is_judged():
@@ -103,6 +153,15 @@ def test_a_survival_curve_written_by_hand_is_judged():
     assert "number at risk" in cohort.survival_curve(lambda time, event: 1 - event.mean()).message
     assert "use >=" in cohort.survival_curve(lambda time, event: right(time, event, np.greater)).message
     assert "only leaves" in cohort.survival_curve(lambda time, event: right(time, event | True)).message
+    assert "return the last" in cohort.survival_curve(lambda time, event: time).message
+    assert "for time = [6, 2, 3" in cohort.survival_curve(lambda time, event: 0.42).message
+
+    def each_death(time, event):
+        return np.prod([1 - (event & (time == t)).sum() / (time >= t).sum() for t in time[event]])
+
+    assert "each time once" in cohort.survival_curve(each_death).message
+    everybody = cohort.survival_curve(lambda time, event: right(time, event, lambda t, moment: np.ones(len(t))))
+    assert "(time >= t).sum()" in everybody.message
 
     def deaths(time, event):
         return np.prod([(event & (time == t)).sum() / (time >= t).sum() for t in np.unique(time[event])])
@@ -113,6 +172,7 @@ def test_a_survival_curve_written_by_hand_is_judged():
 def test_the_side_is_judged():
     shift, laterality = pd.Series([20.0, 30, -20]), pd.Series([1, 1, 3])
     assert cohort.side("Right", shift, laterality)
+    assert "in quotes" in cohort.side("R", shift, laterality).message
     assert "25 pixels to the right" in cohort.side("left", shift, laterality).message
 
 
@@ -137,8 +197,9 @@ def test_a_score_by_hand_is_judged(tumour):
 
 def test_the_change_by_a_wider_mask_is_judged(tumour):
     own, networks = tumour
-    wider, before = (own_tumour.assess(own_tumour.moved(own, grown=n), networks).score for n in (3, 0))
+    wider, before, far = (own_tumour.assess(own_tumour.moved(own, grown=n), networks).score for n in (1, 0, 3))
     assert own_check.wider_mask(wider - before, own, networks)
+    assert "for 3 pixels" in own_check.wider_mask(far - before, own, networks).message
     assert "sign" in own_check.wider_mask(before - wider, own, networks).message
     assert "subtract" in own_check.wider_mask(wider, own, networks).message
 
@@ -151,6 +212,8 @@ def test_a_probability_elsewhere_is_judged():
     assert own_check.at_prevalence(right)
     assert "odds do" in own_check.at_prevalence(lambda p, old, new: p * new / old).message
     assert "does not depend" in own_check.at_prevalence(lambda p, old, new: p).message
+    assert "swapped" in own_check.at_prevalence(lambda p, old, new: right(p, new, old)).message
+    assert "at_prevalence(0.4, 0.22, 0.05): the answer is" in own_check.at_prevalence(lambda *given: 0.3).message
 
 
 @pytest.fixture
@@ -169,7 +232,7 @@ def test_slice_weights_are_judged(slices):
     assert "24 weights are expected" in transfer.slice_weights(lambda t: np.ones(6), slices).message
 
 
-def probe(scaled=True, everybody=False, seen=False, classes=False, sign=1):
+def probe(scaled=True, everybody=False, seen=False, classes=False, sign=1, early=False, swapped=False, blind=False):
     """A linear probe with one fault."""
 
     def answer(x, y, fold):
@@ -179,10 +242,14 @@ def probe(scaled=True, everybody=False, seen=False, classes=False, sign=1):
         for name in np.unique(fold):
             out = fold == name
             train = np.full(len(y), True) if seen else ~out
+            if swapped:
+                train, out = out, train
             steps = [StandardScaler()] * (scaled and not everybody)
             model = make_pipeline(*steps, LogisticRegression(max_iter=2000)).fit(x[train], y[train])
             scores[out] = sign * (model.predict if classes else model.decision_function)(x[out])
-        return scores
+            if early:
+                break
+        return x[:, 0] if blind else scores
 
     return answer
 
@@ -200,6 +267,8 @@ def pairs(y_true, score, tie=0.5):
         (lambda y, s: 1 - pairs(y, s), "scores lower"),
         (lambda y, s: pairs(y, s) * (y == 1).sum() * (y == 0).sum(), "that is the number of pairs"),
         (lambda y, s: None, "returns nothing"),
+        (lambda y, s: (s[y == 1] > s[y == 0]).mean(), "makes a column"),
+        (lambda y, s: 0.7, "for y_true = [1, 0, 1"),
     ],
 )
 def test_what_is_wrong_with_an_auc_is_said(answer, words):
@@ -224,6 +293,9 @@ def resampled(draw, percentiles=(2.5, 97.5)):
         ({"classes": True}, "decision_function"),
         ({"scaled": False}, "another unit"),
         ({"sign": -1}, "do the scores rise"),
+        ({"early": True}, "is the `return` inside the loop"),
+        ({"swapped": True}, "some folds had no part"),
+        ({"blind": True}, "other labels give the same scores"),
     ],
 )
 def test_a_linear_probe_is_judged(fault, words):
@@ -274,6 +346,8 @@ def reordered(rng, y_true, score):
         (resampled(lambda rng, y, s: (y, rng.choice(s, len(s)))), "each with label and score"),
         (resampled(drawn, (5, 95)), "percentiles 2.5 and 97.5"),
         (resampled(drawn, (97.5, 2.5)), "lower end comes first"),
+        (resampled(drawn, (0.025, 0.975)), "percentiles count to 100"),
+        (lambda y, s: evaluation.auc_ci(y, s), "leave out the AUC itself"),
         (lambda y, s: 0.7, "two numbers"),
     ],
 )
@@ -288,6 +362,7 @@ def test_a_right_bootstrap_passes_whatever_its_draws():
 
 def test_the_number_of_patients_is_judged():
     assert roc.patients(4) and "square root" in roc.patients(2).message
+    assert "that is the width" in roc.patients(0.5).message and "how many times" in roc.patients(440).message
 
 
 def unpaired(y_true, a, b):
@@ -334,7 +409,7 @@ def test_a_permutation_test_written_by_hand_is_judged():
 
 def test_the_fewest_permutations_are_judged():
     assert reality.fewest(20)
-    assert "not less" in reality.fewest(19).message
+    assert "not less" in reality.fewest(19).message and "fewer will do" in reality.fewest(100).message
 
 
 def test_a_sensitivity_is_judged():
@@ -347,6 +422,9 @@ def test_a_sensitivity_is_judged():
         in reality.sensitivity(lambda y, s, specificity: (s[y == 1] > np.quantile(s, specificity)).mean()).message
     )
     assert "missed" in reality.sensitivity(lambda *given: 1 - right(*given)).message
+    assert "predictive value" in reality.sensitivity(lambda y, s, k: y[s > np.quantile(s[y == 0], k)].mean()).message
+    assert "that is the threshold" in reality.sensitivity(lambda y, s, k: np.quantile(s[y == 0], k)).message
+    assert "at a specificity of 0.8 the answer is" in reality.sensitivity(lambda *given: 0.77).message
     assert (
         "look at the positives alone"
         in reality.sensitivity(lambda y, s, specificity: (s > np.quantile(s[y == 0], specificity)).mean()).message
@@ -375,3 +453,15 @@ def test_false_findings_and_holm_are_judged():
         return adjusted
 
     assert "running maximum" in mri.holm(without_maximum).message
+    assert "as they came" in mri.holm(lambda p: p.copy()).message
+
+    def with_factors(factors):
+        def answer(p):
+            order, adjusted = np.argsort(p), np.empty(len(p))
+            adjusted[order] = np.minimum(np.maximum.accumulate(p[order] * factors(len(p))), 1)
+            return adjusted
+
+        return answer
+
+    assert "the wrong way" in mri.holm(with_factors(lambda m: np.arange(1, m + 1))).message
+    assert "one too small" in mri.holm(with_factors(lambda m: np.arange(m)[::-1])).message

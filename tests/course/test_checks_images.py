@@ -47,7 +47,9 @@ def test_a_transfer_is_judged():
     assert pretraining.reuse(transfer)
     assert "3 outputs" in pretraining.reuse(lambda weights: transfer(weights, 3)).message
     assert "blocks.0" in pretraining.reuse(lambda weights: transfer(weights, names=lambda k: "blocks.3" in k)).message
-    assert "return the network" in pretraining.reuse(lambda weights: None).message
+    assert "report" in pretraining.reuse(lambda weights: models.CompactCNN(1, 3).load_state_dict(weights)).message
+    assert "begin with `head.`" in pretraining.reuse(lambda weights: transfer(weights, names=lambda k: True)).message
+    assert "strict=False" in pretraining.reuse(lambda weights: models.CompactCNN(1, 1).load_state_dict({})).message
 
 
 def by_hand(network, images, reduce=torch.mean, end=torch.relu, answer=lambda y: y):
@@ -104,3 +106,20 @@ def test_the_sum_of_a_map_is_judged():
     assert heatmaps.exact(from_map)
     assert "bias is missing" in heatmaps.exact(lambda *given: from_map(*given, bias=False)).message
     assert "averages over the cells" in heatmaps.exact(lambda *given: from_map(*given, reduce=torch.sum)).message
+
+
+def cell_by_cell(network, images):
+    return network.head(network.features(images).permute(0, 2, 3, 1))[..., 0].mean((1, 2))
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        lambda network, images: network(images)[:, 0],
+        lambda network, images: network.forward(images).squeeze(),
+        lambda network, images: network.head(network.features(images).mean((2, 3)))[:, 0],
+    ],
+)
+def test_the_networks_own_answer_is_no_sum_of_a_map(answer):
+    assert "the network's own answer" in heatmaps.exact(answer).message
+    assert heatmaps.exact(cell_by_cell)

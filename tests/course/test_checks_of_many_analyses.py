@@ -45,6 +45,7 @@ def garden():
         ("all", "a dictionary"),
         ({"window": "head median"}, "is no choice"),
         ({"sequences": "T2"}, "cannot be 'T2'"),
+        ({"sequences": ["all", "FLAIR"]}, "a single option"),
         ({"seed": 1}, "nobody can defend"),
         ({"sequences": "FLAIR"}, "in 0% of the"),
         ({"sequences": "all", "pooling": "patch", "scale": "native", "folds": 5}, "fix fewer choices"),
@@ -56,6 +57,18 @@ def test_a_selection_is_judged(garden, choices, words):
     assert multiverse.selection({"sequences": "FLAIR"}, garden, "random", "dense", 0.9)
 
 
+def inner_scores(model, x, y, method="decision_function"):
+    return cross_val_predict(model, x, y, cv=5, method=method)
+
+
+def probabilities(model, x, y):
+    return inner_scores(model, x, y, "predict_proba")[:, 1]
+
+
+def without_the_model(model, x, y):
+    return x[:, :8].sum(1)
+
+
 @pytest.mark.parametrize(
     "answer, words",
     [
@@ -63,7 +76,12 @@ def test_a_selection_is_judged(garden, choices, words):
         (lambda model, x, y: model.fit(x, y).decision_function(x), "own label was seen"),
         (lambda model, x, y: cross_val_predict(model, x, y, cv=5), "these are classes"),
         (lambda model, x, y: x, "one score a patient"),
-        (lambda model, x, y: np.random.default_rng(0).normal(size=len(y)), "are they the model's"),
+        (lambda model, x, y: np.stack([y, y], axis=1), "that of class 1"),
+        (probabilities, "no probabilities"),
+        (without_the_model, "other labels give the same scores"),
+        (lambda model, x, y: -inner_scores(model, x, y), "fall where they should rise"),
+        (lambda model, x, y: np.zeros(len(y)), "the same score"),
+        (lambda model, x, y: np.random.default_rng().permutation(len(y)), "are they the model's"),
     ],
 )
 def test_scores_for_the_second_model_are_judged(answer, words):
@@ -71,7 +89,7 @@ def test_scores_for_the_second_model_are_judged(answer, words):
 
 
 def test_scores_of_inner_folds_pass():
-    assert beyond.training_scores(lambda model, x, y: cross_val_predict(model, x, y, cv=5, method="decision_function"))
+    assert beyond.training_scores(inner_scores)
 
 
 @pytest.mark.parametrize(
@@ -87,6 +105,9 @@ def test_scores_of_inner_folds_pass():
         ),
         (lambda y, p, t: ((p >= t) & (y == 1)).mean() - ((p >= t) & (y == 0)).mean() * t, "not p"),
         (lambda y, p, t: ((p >= t) & (y == 1)).mean() - ((p >= t) & (y == 0)).mean() * (1 - t) / t, "upside down"),
+        (lambda y, p, t: (p >= t)[y == 1].mean() - (p >= t)[y == 0].mean() * t / (1 - t), "all patients, not by that"),
+        (lambda y, p, t: 0, "2 true and 4 false positives among 10"),
+        (lambda y, p, t: p, "comes from `threshold`"),
         (lambda y, p, t: ((p > t) & (y == 1)).mean() - ((p > t) & (y == 0)).mean() * t / (1 - t), ">="),
     ],
 )

@@ -1,5 +1,7 @@
 """Checks of notebook 1."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pandas as pd
 from lifelines import KaplanMeierFitter
@@ -17,14 +19,22 @@ def alive(answer: float, survival: pd.DataFrame, years: float) -> str:
         years: after diagnosis.
     """
     time, event = survival.time_days / 365.25, survival.event
-    estimate = float(KaplanMeierFitter().fit(time, event).predict(years))
-    died = float((event & (time <= years)).mean())
+
+    def estimated(time: pd.Series, event: pd.Series | None = event) -> float:
+        return float(KaplanMeierFitter().fit(time, event).predict(years))
+
+    estimate, died = estimated(time), float((event & (time <= years)).mean())
+    unit = f"the times and the argument of `predict` need one unit: with `time_days / 365.25` it is predict({years:g})"
     hints = {
         1 - died: "that counts everybody who left the study early as alive; they were followed for a shorter time",
         float((time > years).mean()): "that counts everybody who left the study early as dead; use the estimate",
         1 - estimate: "that is the share that has died",
-        100 * estimate: "right in per cent; give it as a share between 0 and 1",
+        estimated(survival.time_days): unit,
+        estimated(survival.time_days / 30.44): unit,
+        estimated(time, None): "that takes everybody who left for dead: give `event` as well",
     }
+    if isinstance(answer, KaplanMeierFitter):
+        raise Wrong(f"that is the whole curve; its method `predict({years:g})` gives one value")
     if abs(estimate - (1 - died)) <= 0.005:
         hints.pop(1 - died)
     number(answer, estimate, 0.005, hints)
@@ -32,14 +42,12 @@ def alive(answer: float, survival: pd.DataFrame, years: float) -> str:
 
 
 @exercise
-def survival_curve(answer: object) -> str:
+def survival_curve(answer: Callable[[np.ndarray, np.ndarray], float]) -> str:
     """Exercise: the Kaplan–Meier estimate, written by hand; a function of times (N,) and deaths (N,)."""
-    time, event = np.array([6.0, 2, 3, 5, 3, 8, 9]), np.array([True, True, False, True, True, False, False])
+    time, event = np.array([6.0, 2, 3, 5, 3, 8, 9, 5]), np.array([1, 1, 0, 1, 1, 0, 0, 1]) == 1
     found = answer(time, event)
-    if found is None or found is ...:
-        raise Wrong("the function returns nothing yet: end it with `return` and the estimate")
     estimate = KaplanMeierFitter().fit(time, event).predict(float(time.max()))
-    no_censoring = 1 - event.mean()
+    no_censoring, died_as_numbers = 1 - event.mean(), event.astype(int).tolist()
     at_risk_after = dead = 1.0
     for moment in np.unique(time[event]):
         died = (event & (time == moment)).sum()
@@ -49,9 +57,21 @@ def survival_curve(answer: object) -> str:
         float(dead): "that multiplies the shares that die; multiply those that survive, 1 − d/n",
         0.0: "that steps down where somebody only leaves; go through the times of deaths, `time[died]`",
         float(no_censoring): "that is the plain share of survivors: the number at risk falls with everybody who leaves",
+        float(
+            np.prod([1 - (event & (time == t)).sum() / (time >= t).sum() for t in time[event]])
+        ): "a time at which two die counts twice; go through each time once, `np.unique(time[died])`",
+        float(
+            np.prod([1 - (event & (time == t)).sum() / len(time) for t in np.unique(time[event])])
+        ): "the number at risk falls with everybody who dies or leaves: `(time >= t).sum()`",
+        float(
+            1 - (event & (time == time.min())).sum() / len(time)
+        ): "that is the first step only: is the `return` inside the loop?",
         float(at_risk_after): "whoever dies or leaves at a time is still at risk at that time: use >=, not >",
     }
-    number(found, float(estimate), 1e-6, hints)
+    if np.size(found) > 1:
+        raise Wrong("the curve has many values; return the last one, at the end of follow-up")
+    where = f"for time = {time.tolist()} and died = {died_as_numbers}"
+    number(found, float(estimate), 1e-6, hints, where.replace(".0", ""))
     return "your product agrees with lifelines: whoever leaves is counted until then"
 
 
@@ -66,9 +86,10 @@ def side(answer: str, shift: pd.Series, laterality: pd.Series) -> str:
     """
     left = shift[laterality == 1].mean()
     right = "right" if left > 0 else "left"
-    if str(answer).strip().lower() not in ("left", "right"):
-        raise Wrong('answer with "left" or "right"')
-    if str(answer).strip().lower() != right:
+    said = str(answer).strip().lower()
+    if said not in ("left", "right"):
+        raise Wrong('answer with "left" or "right", in quotes')
+    if said != right:
         raise Wrong(
             f"tumours that the table calls left lie {abs(left):.0f} pixels to the {right} of the middle on average"
         )

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from ... import heatmaps, models
-from . import Wrong, exercise
+from . import Wrong, exercise, number, numbers
 
 
 def _network() -> tuple[torch.nn.Module, torch.Tensor]:
@@ -20,12 +20,12 @@ def _network() -> tuple[torch.nn.Module, torch.Tensor]:
 
 
 def _array(found: object, shape: tuple[int, ...]) -> np.ndarray:
-    if found is None or found is ...:
-        raise Wrong("the function returns nothing yet: end it with `return` and the maps")
-    found = found.detach().numpy() if isinstance(found, torch.Tensor) else np.asarray(found)
+    what = "maps" if len(shape) > 1 else "answers"
+    found = numbers(found, what)
     if found.shape != shape:
-        raise Wrong(f"the maps have the shape {found.shape} instead of {shape}: one map an image, a value a cell")
-    return found.astype(float)
+        each = "one map an image, a value a cell" if len(shape) > 1 else "one number an image"
+        raise Wrong(f"the {what} have the shape {found.shape} instead of {shape}: {each}")
+    return found
 
 
 @exercise
@@ -40,7 +40,13 @@ def grad_cam(answer: Callable[[torch.nn.Module, torch.Tensor], torch.Tensor]) ->
         raise Wrong(
             "your maps have no gradient: call `maps.retain_grad()`, and compute the answer from these same maps"
         ) from None
+    except RuntimeError as error:
+        if "scalar outputs" not in str(error):
+            raise
+        raise Wrong("`backward()` needs a single number: add up the answers of all images, `.sum()`") from None
     found = _array(found, (len(images), 10, 10))
+    if not found.any():
+        raise Wrong("the maps are empty, though something speaks for the class in both images")
     signed = heatmaps.class_activation(network, (images * 255).round().to(torch.uint8).numpy()) / 100
     right = np.maximum(signed, 0)
     shown = heatmaps.enlarge(found.astype(np.float32), (80, 80))
@@ -53,6 +59,7 @@ def grad_cam(answer: Callable[[torch.nn.Module, torch.Tensor], torch.Tensor]) ->
         (-signed, "the sign is turned round, and negative values are left"),
         (np.maximum(-signed, 0), "the sign is turned round: these are the places that speak against the class"),
         (100 * right, "a hundred times too large: average the gradient over the cells, do not add it up"),
+        (right / 128, "128 times too small: add up over the maps, do not average them"),
         (scaled, "each map is scaled to 1: then a patient without any evidence looks like one with much"),
     ):
         if np.allclose(found, mistake, atol=1e-4 * np.abs(mistake).max()):
@@ -72,24 +79,21 @@ def contrast(answer: Callable[[np.ndarray, np.ndarray, np.ndarray], float]) -> s
     core = mask & ~band
     heatmap = np.random.default_rng(0).random((80, 80)) * np.where(band, 2.0, 0.7)
     found = answer(heatmap, mask, band)
-    if found is None or found is ...:
-        raise Wrong("the function returns nothing yet: end it with `return` and the contrast")
     outer, inner = heatmap[band].mean(), heatmap[core].mean()
-    right = (outer - inner) / (outer + inner)
+    right = float((outer - inner) / (outer + inner))
     sums = (heatmap[band].sum() - heatmap[core].sum()) / (heatmap[band].sum() + heatmap[core].sum())
     outside, whole = heatmap[~band].mean(), heatmap[mask].mean()
-    for mistake, hint in (
-        (-right, "the sign is turned round: the band comes first"),
-        (sums, "use means, not sums: a band of more pixels would win by its size"),
-        (outer - inner, "divide by the sum of the two, so that it lies between −1 and 1"),
-        (outer / inner, "that is the ratio; the contrast is the difference over the sum"),
-        ((outer - outside) / (outer + outside), "the core is inside the tumour: mask & ~band, not ~band"),
-        ((outer - whole) / (outer + whole), "the core is the tumour without its band: mask & ~band, not mask"),
-    ):
-        if np.isclose(found, mistake):
-            raise Wrong(hint)
-    if not np.isclose(found, right):
-        raise Wrong(f"{found:.3f} instead of {right:.3f}")
+    hints = {
+        -right: "the sign is turned round: the band comes first",
+        sums: "use means, not sums: a band of more pixels would win by its size",
+        outer - inner: "divide by the sum of the two, so that it lies between −1 and 1",
+        outer - inner / outer + inner: "round brackets are missing: (band − core) / (band + core)",
+        outer / inner: "that is the ratio; the contrast is the difference over the sum",
+        (outer - outside) / (outer + outside): "the core is inside the tumour: mask & ~band, not ~band",
+        (outer - whole) / (outer + whole): "the core is the tumour without its band: mask & ~band, not mask",
+    }
+    where = f"with a mean attention of {outer:.3f} in the band and {inner:.3f} in the core"
+    number(found, right, 1e-6, {float(mistake): hint for mistake, hint in hints.items()}, where)
     return "1 would be all attention in the margin band, −1 all in the core"
 
 
@@ -97,14 +101,26 @@ def contrast(answer: Callable[[np.ndarray, np.ndarray, np.ndarray], float]) -> s
 def exact(answer: Callable[[torch.nn.Module, torch.Tensor], torch.Tensor]) -> str:
     """Exercise: the log-odds from a class activation map; a network and (N, 1, 80, 80) float images -> (N,)."""
     network, images = _network()
-    found = _array(answer(network, images), (len(images),))
+    asked = []  # the head, given the averages of all cells: then there was no map
+
+    def of_averages(_: torch.nn.Module, given: tuple[torch.Tensor], __: torch.Tensor) -> None:
+        asked.append(given[0].ndim == 2 and len(given[0]) == len(images))
+
+    with network.head.register_forward_hook(of_averages):
+        found = _array(answer(network, images), (len(images),))
     with torch.inference_mode():
         right = network(images)[:, 0].numpy()
     bias = float(network.head.bias.detach())
     if np.allclose(found, right, atol=1e-4):
+        if any(asked):
+            raise Wrong(
+                "that is the network's own answer; compute it from the map: weights times feature maps, cell by cell"
+            )
         return "the cells' mean plus the bias is the network's own answer: the map leaves nothing out"
     if np.allclose(found, right - bias, atol=1e-4):
         raise Wrong(f"the head's bias is missing ({bias:.3f})")
     if np.allclose(found, 100 * (right - bias) + bias, atol=1e-2):
         raise Wrong("the network averages over the cells; you have added them up")
+    if np.allclose(found, (right - bias) / 128 + bias, atol=1e-4):
+        raise Wrong("add up over the 128 maps; only over the cells you average")
     raise Wrong(f"{found[0]:.3f} for the first image, but the network says {right[0]:.3f}")

@@ -7,7 +7,7 @@ import pandas as pd
 from sklearn.metrics import roc_auc_score
 
 from ... import evaluation
-from . import Wrong, exercise, number
+from . import Wrong, exercise, number, numbers
 
 
 @exercise
@@ -24,11 +24,10 @@ def one_number(answer: float, values: pd.Series, labels: pd.Series) -> str:
     shuffled = float(roc_auc_score(labels, values.sort_values()))
     hints = {
         1 - right: "that is the AUC of the number with its sign turned",
-        100 * right: "right in per cent; give it as a share between 0 and 1",
         called: "that is the AUC of a threshold; the number itself is the score",
         shuffled: "labels and numbers are of different patients: take the numbers in the order of the labels",
     }
-    number(answer, right, 0.0005, {value: hint for value, hint in hints.items() if abs(value - right) > 0.001})
+    number(answer, right, 0.005, {value: hint for value, hint in hints.items() if abs(value - right) > 0.01})
     return f"{right:.3f}, with no model and nothing to train"
 
 
@@ -40,6 +39,8 @@ def by_chance(answer: float, tests: int) -> str:
         0: "each of them has one chance in twenty",
         1 - 0.95**tests: "that is the probability of at least one if they were independent; how many are expected?",
         0.05: "that is one test; there are more",
+        1: "nearly: a mean need not be a whole number",
+        5: "five in a hundred would be so many if there were 100 tests",
         tests: "that many are made; one in twenty is expected to be below 0.05",
     }
     number(answer, right, 0.051, hints)
@@ -54,20 +55,28 @@ def holm(answer: Callable[[np.ndarray], np.ndarray]) -> str:
     for p in cases:
         given = p.copy()
         found = answer(p)
-        if found is None or found is ...:
-            raise Wrong("the function returns nothing yet: end it with `return` and the adjusted values")
         if not np.array_equal(p, given):
             raise Wrong("the function changes the p values that it is given: work on a copy")
-        found, right = np.asarray(found, float), evaluation.holm(p)
+        found, right = numbers(found, "adjusted p values"), evaluation.holm(p)
         if found.shape != p.shape:
-            raise Wrong(f"{p.size} p values are expected, not {found.shape}")
+            raise Wrong(f"{p.size} p values are expected, and there are {found.size}")
         if np.allclose(found, right):
             continue
+        if np.allclose(found, p):
+            raise Wrong("these are the p values as they came; multiply the smallest by their number, and so on")
         order = np.argsort(p)
         plain = np.empty_like(p)
         plain[order] = p[order] * np.arange(p.size, 0, -1)
         if np.allclose(found, p * p.size) or np.allclose(found, np.minimum(p * p.size, 1)):
             raise Wrong("that is Bonferroni: every p times their number. Holm's factor falls by one from p to p")
+        upwards = np.empty_like(p)
+        upwards[order] = np.minimum(np.maximum.accumulate(p[order] * np.arange(1, p.size + 1)), 1)
+        one_less = np.empty_like(p)
+        one_less[order] = np.minimum(np.maximum.accumulate(p[order] * np.arange(p.size - 1, -1, -1)), 1)
+        if np.allclose(found, upwards):
+            raise Wrong("the factors run the wrong way: the smallest p gets the largest, m, and the largest p gets 1")
+        if np.allclose(found, one_less):
+            raise Wrong("each factor is one too small: the smallest p gets m, and the largest p gets 1, not 0")
         if np.allclose(np.sort(found), np.sort(right)):
             raise Wrong("the right values in another order: give them back in the order of the p values")
         if np.allclose(np.minimum(found, 1), np.minimum(plain, 1)):

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from ... import patches
-from . import Wrong, exercise, number
+from . import Wrong, exercise, kind, number, numbers
 
 
 def _cases() -> list[tuple[str, np.ndarray, np.ndarray]]:
@@ -33,19 +33,23 @@ def tumor_patch(answer: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> str:
     for name, image, mask in cases:
         before = image.copy(), mask.copy()
         found = answer(image, mask)
-        if found is None or found is ...:
-            raise Wrong("the function returns nothing yet: end it with `return` and the patch")
         if not (np.array_equal(image, before[0]) and np.array_equal(mask, before[1])):
             raise Wrong("the function changes the slice that it is given: work on a copy, image * mask for example")
-        _compare(np.asarray(found), name, image, mask)
+        if not isinstance(found, np.ndarray):
+            raise Wrong(f"an array is expected, not {kind(found)}")
+        _compare(found, name, image, mask)
     return f"the same pixels as `patches.tumor_patch` on {len(cases)} slices, borders included"
 
 
 def _compare(found: np.ndarray, name: str, image: np.ndarray, mask: np.ndarray) -> None:
     right, size = patches.tumor_patch(image, mask), patches.PATCH_SIZE
     if found.shape != right.shape:
+        if found.shape == image.shape:
+            raise Wrong("that is still the whole slice: cut a square of 80×80 pixels out of it, around the tumour")
         padding = "; pad the slice with zeros before you cut" if "border" in name else ""
         raise Wrong(f"a tumour {name}: the patch has {found.shape} pixels instead of ({size}, {size}){padding}")
+    if not found.any():
+        raise Wrong(f"a tumour {name}: the patch is empty, so no tumour lies in it; what does your square begin with?")
     if np.array_equal(found, right):
         return
     centre = patches.centre_of_mass(mask)
@@ -87,7 +91,6 @@ def kept(answer: float, masks: np.ndarray, slices_with_tumour: object) -> str:
     hints = {
         inside: "that is the number of pixels within the patches; divide by all tumour pixels",
         1 - share: "that is the share that is cut off; the question asks for what is kept",
-        100 * share: "right in per cent; give it as a share between 0 and 1",
         float(np.mean(masks)): "that is the share of the patch that is tumour: mean() divides by all pixels",
     }
     number(answer, share, 0.0005, hints)
@@ -100,9 +103,7 @@ def level(answer: Callable[[np.ndarray, tuple[float, float]], np.ndarray]) -> st
     low, high = 20.0, 120.0
     image = np.array([[0, 20, 45], [70, 120, 255]], np.uint8)
     found = answer(image, (low, high))
-    if found is None or found is ...:
-        raise Wrong("the function returns nothing yet: end it with `return` and the picture")
-    found = np.asarray(found, float)
+    found = numbers(found, "grey values")
     if found.shape != image.shape:
         raise Wrong(f"the picture has {found.shape} pixels, the slice {image.shape}")
     linear = (image.astype(float) - low) / (high - low)
@@ -112,6 +113,12 @@ def level(answer: Callable[[np.ndarray, tuple[float, float]], np.ndarray]) -> st
         raise Wrong("values below the lower level become negative and those above the upper one exceed 1: use np.clip")
     if np.allclose(found, np.clip(image / high, 0, 1), atol=1e-6):
         raise Wrong("the lower level should become 0: subtract it before you divide")
+    if np.allclose(found, 255 * np.clip(linear, 0, 1), atol=1e-6):
+        raise Wrong("that runs from 0 to 255; white should be 1")
+    if np.allclose(found, np.clip(image, low, high)):
+        raise Wrong("cut off, but not stretched: subtract the lower level and divide by the distance first")
+    if np.allclose(found, image / 255):
+        raise Wrong("the two levels come from `window`, not from the darkest and the brightest pixel of the image")
     if np.allclose(found, np.clip((image - low) / high, 0, 1), atol=1e-6):
         raise Wrong("divide by the distance between the two levels, not by the upper one")
     raise Wrong(f"the lower level {low:g} becomes {found[0, 1]:.3g} and the upper one {found[1, 1]:.3g}, not 0 and 1")

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from ... import evaluation
-from . import Wrong, exercise, number
+from . import Wrong, exercise, number, numbers
 
 
 def _scores() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -17,17 +17,15 @@ def _scores() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return y_true, better, worse
 
 
-def _returned(found: object) -> object:
-    if found is None or found is ...:
-        raise Wrong("the function returns nothing yet: end it with `return`")
-    return found
-
-
 def _interval(found: object) -> tuple[float, float]:
-    try:
-        low, high = (float(value) for value in _returned(found))
-    except (TypeError, ValueError):
-        raise Wrong("two numbers are expected, the lower and the upper end") from None
+    ends = numbers(found, "the lower and the upper end")
+    if ends.shape == (3,):
+        raise Wrong(
+            "two numbers are expected, the lower and the upper end; leave out the AUC itself, the first of the three"
+        )
+    if ends.shape != (2,):
+        raise Wrong("two numbers are expected, the lower and the upper end")
+    low, high = (float(value) for value in ends)
     if low > high:
         raise Wrong("the lower end comes first")
     return low, high
@@ -48,7 +46,16 @@ def auc(answer: Callable[[np.ndarray, np.ndarray], float]) -> str:
         right * positive.size * negative.size / score.size**2: "divide by the pairs of one positive and one other "
         "patient only",
     }
-    number(_returned(answer(y_true, score)), right, 1e-9, hints)
+    where = f"for y_true = {y_true.tolist()} and score = {score.tolist()}"
+    try:
+        found = answer(y_true, score)
+    except ValueError as error:
+        if "broadcast" not in str(error):
+            raise
+        raise Wrong(
+            "compare every positive with every other patient: `[:, None]` makes a column of the positives"
+        ) from None
+    number(found, right, 1e-9, hints, where)
     y_true, score, _ = _scores()
     number(answer(y_true, score), evaluation.auc_ci(y_true, score, 2)[0], 1e-9)
     return "the same as `sklearn.metrics.roc_auc_score`, equal scores included"
@@ -63,7 +70,9 @@ def interval(answer: Callable[[np.ndarray, np.ndarray], tuple[float, float]]) ->
     width, right_width = high - low, right_high - right_low
     if width < 1e-9:
         raise Wrong("all resamples have the same AUC: draw with replacement, and draw anew each time")
-    if high < auc or abs((low + high) / 2 - 0.5) < 0.03:
+    if high < auc and abs((low + high) / 2 - 0.5) >= 0.03:
+        raise Wrong(f"both ends lie below the AUC itself, {auc:.3f}: percentiles count to 100, so 2.5 and 97.5")
+    if abs((low + high) / 2 - 0.5) < 0.03:
         raise Wrong("your AUCs lie around 0.5: draw patients, each with label and score, not both by themselves")
     if max(abs(low - right_low), abs(high - right_high)) <= 0.025:
         if width < 0.92 * right_width:
@@ -77,7 +86,14 @@ def interval(answer: Callable[[np.ndarray, np.ndarray], tuple[float, float]]) ->
 @exercise
 def patients(answer: float) -> str:
     """Exercise: how many times as many patients an interval of half the width needs."""
-    hints = {2: "the width falls with the square root of the number of patients", 2**0.5: "the other way round"}
+    hints = {
+        2: "the width falls with the square root of the number of patients",
+        2**0.5: "the other way round",
+        0.5: "that is the width; how many more patients does it take?",
+        0.25: "the other way round: with a quarter of the patients it is twice as wide",
+    }
+    if (found := number(answer, answer, 0)) > 20:
+        raise Wrong(f"{found:g}: how many times as many is asked, whatever the number now")
     number(answer, 4, 1e-9, hints)
     return "the width falls with the square root of the number of patients, so four times as many"
 

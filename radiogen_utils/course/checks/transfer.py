@@ -8,14 +8,12 @@ from sklearn.metrics import roc_auc_score
 
 from ... import leakage, training
 from ...patches import Patches
-from . import Wrong, exercise
+from . import Wrong, exercise, numbers
 
 
 def _returned(found: object, length: int, what: str) -> np.ndarray:
     """The reader's result as an array of so many numbers."""
-    if found is None or found is ...:
-        raise Wrong(f"the function returns nothing yet: end it with `return` and the {what}")
-    values = np.asarray(found, float)
+    values = numbers(found, what)
     if values.shape != (length,):
         raise Wrong(f"{length} {what} are expected, one for each row; the function returns shape {values.shape}")
     return values
@@ -40,6 +38,8 @@ def slice_weights(answer: Callable[[pd.DataFrame], np.ndarray], table: pd.DataFr
                 f"{own.max() / own.min():.3g} times as much as {light} ({slices[light]}): "
                 "divide by the patient's slices"
             )
+    if found.min() <= 0:
+        raise Wrong("no slice may weigh 0 or less: it would teach the network nothing")
     total = of_patient.groupby("label").weight.sum()
     if not np.isclose(total[0], total[1], rtol=1e-3):
         raise Wrong(
@@ -77,21 +77,32 @@ def linear_probe(
     out = np.flatnonzero(fold == fold[0])
     if not scores.any():
         raise Wrong("all scores are 0: fit a model on the other folds and fill in the scores of the fold held out")
+    if np.isin(scores, (0, 1)).all() and not (scores == 1).all():
+        raise Wrong("these are classes, 0 and 1; take `decision_function`, not `predict`, which rounds")
+    left = [k for k in np.unique(fold) if not scores[fold == k].any()]
+    if left:
+        raise Wrong(f"all scores of {len(left)} folds are 0: is the `return` inside the loop, so that it ends early?")
     if len(np.unique(scores)) < len(y) / 4:
-        raise Wrong(
-            "there are hardly any different scores: take `decision_function`, not `predict`, which rounds to 0 or 1"
-        )
+        raise Wrong("there are hardly any different scores: they should be log-odds, another for every patient")
     flipped = y.copy()
     flipped[out] = 1 - flipped[out]
-    if not np.allclose(answer(x.copy(), flipped, fold.copy())[out], scores[out], rtol=1e-3, atol=1e-3):
+    if not np.allclose(np.asarray(answer(x.copy(), flipped, fold.copy()))[out], scores[out], rtol=1e-3, atol=1e-3):
         raise Wrong("the labels of held-out patients change their own scores: fit on `folds != fold` only")
     strange = x.copy()
     strange[out[0]] = 1e3 * (1 + np.abs(x).max(0))
-    if not np.allclose(answer(strange, y.copy(), fold.copy())[out[1:]], scores[out[1:]], rtol=1e-3, atol=1e-3):
+    moved = np.asarray(answer(strange, y.copy(), fold.copy()))
+    if not np.allclose(moved[out[1:]], scores[out[1:]], rtol=1e-3, atol=1e-3):
         raise Wrong(
             "one held-out patient's features change the scores of the others in the fold: fit the scaling on the "
             "training patients, too"
         )
+    if np.corrcoef(scores, answer(x.copy(), np.roll(y, 1), fold.copy()))[0, 1] > 0.999:
+        raise Wrong("other labels give the same scores: a model must be fitted to `y` of the other folds")
+    others = np.unique(fold[fold != fold[0]])
+    for k in (others[0], others[-1]):  # each of them trains the model that scores the first patient's fold
+        other = np.where(fold == k, 1 - y, y)
+        if np.allclose(np.asarray(answer(x.copy(), other, fold.copy()))[out], scores[out], rtol=1e-3, atol=1e-3):
+            raise Wrong("some folds had no part in the training: fit on all but the one held out, `folds != fold`")
     unit = np.where(np.arange(x.shape[1]) % 2, 1e-3, 1e3)
     rescaled = answer(x * unit, y.copy(), fold.copy())
     if np.corrcoef(scores, rescaled)[0, 1] < 0.99:
@@ -116,6 +127,8 @@ def split_by_slice(
     """
     n = int(folds.max()) + 1
     found = _returned(answer(data.table.copy(), n), len(data.table), "folds")
+    if found.size and not (found % 1 == 0).all():
+        raise Wrong("folds are whole numbers; the generator's method `integers` draws such")
     wrong = sorted(set(found) - set(range(n)))
     if wrong:
         raise Wrong(f"folds are the whole numbers 0 to {n - 1}; there is a {wrong[0]:g}")
