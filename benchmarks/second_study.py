@@ -4,10 +4,10 @@
     python benchmarks/second_study.py COHORT --lesions PATH     pretrains these networks first
 
 Writes the networks into radiogen_utils/weights/, and scores and size-adjusted AUCs into figures/. Networks, features
-and fits that are there already are kept. On two idle cores pretraining takes about 40 minutes, the probes 30 (without
-those of natural images at 224 pixels, some hours), and fine-tuning a day; on a GPU all of it takes minutes. The
-committed scores: probes at 80 pixels from a CPU; fine-tuned networks and probes at 224 pixels from an NVIDIA H200 with
-torch 2.11.
+and fits that are there already are kept. On two idle cores pretraining takes about 40 minutes, the probes ten (without
+those of natural images at 224 pixels, some hours), their permutations a quarter of an hour, and fine-tuning a day; on a
+GPU all of it takes minutes. The committed scores: probes at 80 pixels from a CPU; fine-tuned networks and probes at
+224 pixels from an NVIDIA H200 with torch 2.11.
 """
 
 import argparse
@@ -100,7 +100,7 @@ def main() -> None:
     scores = pd.concat(tables, ignore_index=True)
     packed = {"method": "gzip", "mtime": 0}  # without the time, the same scores make the same file
     scores.to_csv(precomputed.FOLDER / "second_study.csv.gz", index=False, float_format="%.5g", compression=packed)
-    permutations = permuted_probes(data, folder)
+    permutations = permuted_probes(data, folder, INPUTS)
     permutations.to_csv(precomputed.FOLDER / "second_study_permutations.csv", index=False, float_format="%.5g")
     area = pd.Series(data.masks.sum((1, 2))).groupby(data.table.patient).mean().sort_index()
     alone = dict(zip(("auc", "low", "high"), evaluation.auc_ci(data.labels, -area), strict=True))

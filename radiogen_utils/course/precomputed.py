@@ -49,7 +49,8 @@ class Precomputed:
     def origin(self) -> str:
         """Where the scores come from, in words; code is not a condition, or every comment would cost hours."""
         text = f"read: the published scores, of commit {self.commit[:7]}"
-        return text if self.code in (None, cross_validation.SOURCE) else text + "; the code of fits has changed since"
+        edited = "; the code was edited since, and --train makes them anew"
+        return text if self.code in (None, cross_validation.SOURCE) else text + edited
 
 
 def matching(profile: Profile, data: Patches, pretraining: dict, folder: Path = FOLDER) -> Precomputed | None:

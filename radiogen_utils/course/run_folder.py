@@ -256,7 +256,8 @@ class RunFolder:
     def second_study(self) -> tuple[pd.DataFrame, pd.DataFrame]:
         """The second study on the published cohort: scores, and AUCs of its probes under permuted labels.
 
-        They come with the course; probes are those of this folder, if it has trained all of profile `paper` itself.
+        They come with the course. Probes, and the primary one's permutations, are those of this folder, if it has
+        trained all of profile `paper` itself.
         """
         return second_study.load(self.folder)
 
@@ -329,7 +330,8 @@ class RunFolder:
 
     def _probe_second_study(self, data: Patches) -> None:
         folder = self.folder / "features"  # the first study's, which has probed the same random weights
-        tables = second_study.probes(data, folder), second_study.permuted_probes(data, folder)
+        primary = [facts.SECOND_STUDY.sequences]
+        tables = second_study.probes(data, folder), second_study.permuted_probes(data, folder, primary)
         for table, name in zip(tables, second_study.FILES, strict=True):
             write_atomically(self.folder / name, partial(table.to_csv, index=False))
 

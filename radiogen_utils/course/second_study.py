@@ -1,8 +1,9 @@
-"""The second study's primary analysis, from its data: linear probes of every initialisation, also of permuted labels.
+"""The second study's linear probes, from their data, and those of permuted labels.
 
 Fine-tuned networks, which take a day on two cores, are read (`benchmarks/second_study.py` trains them).
 """
 
+from collections.abc import Iterable
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -45,29 +46,24 @@ def probes(data: Patches, folder: Path) -> pd.DataFrame:
     return transfer.probe(data, initialisations(), folder, FOLDS, REPEATS, 0)
 
 
-def permuted_probes(data: Patches, folder: Path) -> pd.DataFrame:
-    """AUCs of the glioblastoma probes of every input under permuted labels: `facts.FACTS`, permutation, auc.
+def permuted_probes(data: Patches, folder: Path, inputs: Iterable[str]) -> pd.DataFrame:
+    """AUCs of the glioblastoma probes under permuted labels: `facts.FACTS`, permutation, auc.
 
     Args:
         data: the patches.
-        folder: where `probes` has left its features, and where each input's AUCs are left.
+        folder: where `probes` has left its features.
+        inputs: which of `INPUTS`; each takes some minutes on two cores.
     """
     split = assign_folds(data.labels, FOLDS, 0)
     tables = []
-    for start in (start for start in initialisations() if start.arm == "gbm"):
-        file = folder / f"permutations-{start.input}.csv"
-        if not file.exists():
-            features = [
-                transfer.keep_features(transfer.feature_file(folder, start, n, 0), data, start, n, split)
-                for n in range(len(start.networks))
-            ]
-            patch = [values[:, :, transfer.POOLINGS.index("patch")] for values in features]
-            _, aucs = transfer.permutation_aucs(patch, data.labels, split, PERMUTATIONS, 0)
-            model = asdict(replace(facts.SECOND_STUDY, sequences=start.input))
-            table = pd.DataFrame([model | {"permutation": i, "auc": auc} for i, auc in enumerate(aucs)])
-            table.to_csv(file, index=False, float_format="%.5g")
-        tables.append(facts.read(file))
-    return pd.concat(tables, ignore_index=True)
+    for start in (start for start in initialisations() if start.arm == "gbm" and start.input in inputs):
+        files = [transfer.feature_file(folder, start, n, 0) for n in range(len(start.networks))]
+        features = [transfer.keep_features(file, data, start, n, split) for n, file in enumerate(files)]
+        patch = [values[:, :, transfer.POOLINGS.index("patch")] for values in features]
+        _, aucs = transfer.permutation_aucs(patch, data.labels, split, PERMUTATIONS, 0)
+        model = asdict(replace(facts.SECOND_STUDY, sequences=start.input))
+        tables.append(pd.DataFrame([model | {"permutation": i, "auc": auc} for i, auc in enumerate(aucs)]))
+    return pd.concat(tables, ignore_index=True).astype({"pixels": "Int64"})
 
 
 def load(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:

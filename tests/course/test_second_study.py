@@ -28,7 +28,7 @@ def test_probes_of_every_initialisation_and_their_permutations(few, tmp_path, mo
     assert arms == {("gbm", "dense", "compact"), ("scratch", "", "compact"), ("natural", "", "efficientnet_lite0")}
     assert scores.groupby([*facts.FACTS, "network", "repeat"]).patient.nunique().eq(24).all()
     monkeypatch.setattr(transfer, "fold_features", None)  # what the probes have left is enough
-    permutations = second_study.permuted_probes(data, tmp_path)
+    permutations = second_study.permuted_probes(data, tmp_path, ["FLAIR"])
     row = scrutiny.chance_table(scores, permutations).iloc[0]
     assert row.permutations == 6 and row.observed > 0.9 and row.p == pytest.approx(1 / 7)
 
