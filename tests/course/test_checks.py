@@ -155,6 +155,7 @@ def test_a_survival_curve_written_by_hand_is_judged():
     assert "only leaves" in cohort.survival_curve(lambda time, event: right(time, event | True)).message
     assert "return the last" in cohort.survival_curve(lambda time, event: time).message
     assert "for time = [6, 2, 3" in cohort.survival_curve(lambda time, event: 0.42).message
+    assert "not for others" in cohort.survival_curve(lambda time, event: 0.3).message
 
     def each_death(time, event):
         return np.prod([1 - (event & (time == t)).sum() / (time >= t).sum() for t in time[event]])

@@ -72,6 +72,9 @@ def survival_curve(answer: Callable[[np.ndarray, np.ndarray], float]) -> str:
         raise Wrong("the curve has many values; return the last one, at the end of follow-up")
     where = f"for time = {time.tolist()} and died = {died_as_numbers}"
     number(found, float(estimate), 1e-6, hints, where.replace(".0", ""))
+    fewer = event & (time < 6)
+    if not np.isclose(answer(time, fewer), KaplanMeierFitter().fit(time, fewer).predict(float(time.max()))):
+        raise Wrong("right for these patients, but not for others: is a number written into the function?")
     return "your product agrees with lifelines: whoever leaves is counted until then"
 
 
