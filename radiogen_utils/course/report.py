@@ -272,8 +272,9 @@ def _probe_erratum(before: dict, now: list[dict]):
     yield (
         "Its linear probes were first read out by scikit-learn's solver at its default tolerance (results of commit "
         f"{before['commit'][:7]}). There it has not converged, and where two penalties rank the inner folds nearly "
-        "alike, it takes another one than at convergence. Those at 80 pixels are now fitted to convergence, as those of "
-        "the permuted labels were all along; features, folds and networks are the same. Claims of which a number changed:\n"
+        "alike, it takes another one than at convergence. Those at 80 pixels are now fitted to convergence, as those "
+        "of the permuted labels were all along; features, folds and networks are the same. Claims of which a number "
+        "changed:\n"
     )
     text = "{found}: {verdict}".format_map
     rows = [
