@@ -60,6 +60,15 @@ def _batches(images: np.ndarray, pixels: int, where: torch.device) -> Iterator[t
         yield batch.contiguous(memory_format=torch.channels_last)
 
 
+class _MaxPool(nn.Module):
+    """Maximum of 2 × 2 pixels, in half the time of torch's, which notes for a gradient where each maximum was."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(N, C, H, W) -> (N, C, H // 2, W // 2)."""
+        rows = torch.maximum(x[..., :-1:2], x[..., 1::2])
+        return torch.maximum(rows[..., :-1:2, :], rows[..., 1::2, :])
+
+
 def pooled_features(network: nn.Module, images: np.ndarray, masks: np.ndarray, pixels: int = PATCH_SIZE) -> np.ndarray:
     """What the network's head would see, by slice.
 
@@ -110,7 +119,10 @@ def fold_features(data: Patches, initialisation: Initialisation, number: int, sp
     images, patient = data.sequences(initialisation.sequences), data.table.patient
     network = initialisation.create(number).to(training.device(), memory_format=torch.channels_last)
     pixels, fold = initialisation.pixels, patient.map(split).to_numpy()
-    if isinstance(network, CompactCNN):  # most of its time goes into what is the same in every fold
+    if isinstance(network, CompactCNN):
+        for block in network.blocks[:-1]:
+            block[1] = _MaxPool()
+        # Most of its time goes into what is the same in every fold.
         first, network.blocks[0] = network.blocks[0][:2], network.blocks[0][2:]
         with torch.inference_mode(), training.autocast(True):
             images = torch.cat([first(batch).cpu() for batch in _batches(images, pixels, training.device())])
