@@ -34,7 +34,7 @@ from radiogen_utils.course.settings import PROFILES
 from radiogen_utils.cross_validation import Arm
 from radiogen_utils.lesions import open_lesions
 from radiogen_utils.models import WEIGHTS, Initialisation
-from radiogen_utils.patches import PATCH_SIZE, keep_patches
+from radiogen_utils.patches import PATCH_SIZE, Patches, keep_patches
 from radiogen_utils.support import project_root
 from radiogen_utils.training import Training
 
@@ -102,12 +102,16 @@ def main() -> None:
     scores.to_csv(precomputed.FOLDER / "second_study.csv.gz", index=False, float_format="%.5g", compression=packed)
     permutations = permuted_probes(data, folder, INPUTS)
     permutations.to_csv(precomputed.FOLDER / "second_study_permutations.csv", index=False, float_format="%.5g")
+    take_size_out(data, scores)
+
+
+def take_size_out(data: Patches, scores: pd.DataFrame) -> None:
+    """Write second_study.json: what the networks of both studies tell besides the tumour's area, and the area alone."""
     area = pd.Series(data.masks.sum((1, 2))).groupby(data.table.patient).mean().sort_index()
     alone = dict(zip(("auc", "low", "high"), evaluation.auc_ci(data.labels, -area), strict=True))
-    found = {
-        "small area alone": alone,
-        "without size": beyond_size(facts.select(scores, split="folds"), area.to_numpy()),
-    }
+    every = pd.concat([scores, facts.read(precomputed.FOLDER / "predictions.csv")])
+    networks = facts.select(every, arm=tuple(facts.NAMES), split="folds")
+    found = {"small area alone": alone, "without size": beyond_size(networks, area.to_numpy())}
     (precomputed.FOLDER / "second_study.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 
 

@@ -127,6 +127,7 @@ def clinical_and_image(cohort: Cohort) -> list[Baseline]:
     patients, features = cohort.patients, image_features(cohort.path)
     tables = {
         "institution": pd.get_dummies(patients.institution, dtype=float),
+        "age": patients.reindex(columns=["age_at_initial_pathologic"]),
         "age and grade": patients.reindex(columns=["age_at_initial_pathologic", "neoplasm_histologic_grade"]),
         "volume": features[["volume"]],
         "volume and shape": features[list(SHAPE)],

@@ -40,19 +40,24 @@ def over_repeats(predictions: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         The columns `facts.FACTS`, networks (how many are numbered; 0 where each fit draws its own weights), repeats,
-        auc, sd (over networks and repeats; NaN for a single one), low, high (bootstrap), delong_low, delong_high, and
-        ensemble (AUC of each patient's mean score: all networks as one, none of which has seen the patient).
+        auc, sd (over networks and repeats; NaN for a single one), sd_networks (of the networks' means over the repeats;
+        NaN for a single one), low, high (bootstrap), delong_low, delong_high, within_folds (mean of
+        `within_fold_auc`; NaN where no fold has both classes) and ensemble (AUC of each patient's mean score: all
+        networks as one, none of which has seen the patient).
     """
     rows = []
     for model, own in facts.by_model(predictions):
         y_true, scores = score_matrix(own)
         auc, *bootstrap = evaluation.auc_ci(y_true, scores)
-        sd = np.std([roc_auc_score(y_true, score) for score in scores], ddof=1) if len(scores) > 1 else np.nan
+        runs = own.groupby(["network", "repeat"], dropna=False)
+        single = runs[["y_true", "score"]].apply(lambda rows: roc_auc_score(rows.y_true, rows.score))
+        sds = single.std(), single.groupby("network").mean().std()
+        within = np.mean([within_fold_auc(rows.y_true, rows.score, rows.fold) for _, rows in runs])
         ensemble = float(roc_auc_score(y_true, scores.mean(0)))
         delong = evaluation.delong_ci(y_true, scores)[1:]
         counts = own.network.nunique(), own.repeat.nunique()
-        rows.append((*astuple(model), *counts, auc, sd, *bootstrap, *delong, ensemble))
-    columns = "networks repeats auc sd low high delong_low delong_high ensemble".split()
+        rows.append((*astuple(model), *counts, auc, *sds, *bootstrap, *delong, within, ensemble))
+    columns = "networks repeats auc sd sd_networks low high delong_low delong_high within_folds ensemble".split()
     return pd.DataFrame(rows, columns=[*facts.FACTS, *columns]).astype({"pixels": facts.NUMBERS["pixels"]})
 
 
@@ -105,7 +110,7 @@ def within_fold_auc(y_true: np.ndarray, score: np.ndarray, fold: np.ndarray) -> 
 
     The AUC of the pooled scores also compares patients that different models have scored; where their scales differ,
     that AUC is biased, downward as a rule (Airola et al., Comput Stat Data Anal 2011;55:1828–1844). A fold without one
-    of the classes has no AUC and is left out.
+    of the classes has no AUC and is left out; where all are, the mean is NaN.
 
     Args:
         y_true: (N,) 0 or 1.
@@ -113,15 +118,13 @@ def within_fold_auc(y_true: np.ndarray, score: np.ndarray, fold: np.ndarray) -> 
         fold: (N,) the fold in which each patient was held out.
 
     Raises:
-        ValueError: no fold has both classes; others as `evaluation.auc_ci`.
+        ValueError: as `evaluation.auc_ci`.
     """
     y_true, score = evaluation._check(y_true, score)
     fold = np.asarray(fold)
     members = [fold == name for name in np.unique(fold)]
     aucs = [roc_auc_score(y_true[own], score[own]) for own in members if 0 < y_true[own].sum() < own.sum()]
-    if not aucs:
-        raise ValueError("no fold has patients of both classes")
-    return float(np.mean(aucs))
+    return float(np.mean(aucs)) if aucs else np.nan
 
 
 def permutation_within_folds(labels: np.ndarray, fold: np.ndarray, rng: np.random.Generator) -> np.ndarray:

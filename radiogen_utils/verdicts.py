@@ -18,6 +18,8 @@ MIN_REPEATS = 2
 SIGNIFICANCE = 0.05
 MIN_PERMUTATIONS = 199
 """Permutations of the labels that a verdict needs, by the protocol, of any network."""
+SINGLE_DRAW = ("permuted labels",)
+"""Controls of heatmaps that are one draw: the networks of all folds learnt from one and the same permuted labels."""
 
 Interval = tuple[float, float]
 
@@ -166,7 +168,9 @@ def goal(auc: float, low: float, high: float, wanted: float, repeats: int) -> Ve
 
 
 def beyond_size(low: float, high: float) -> Verdict:
-    """The claim that a score tells more of the label than the tumour's area does.
+    """The claim that a score tells something of the label that the tumour's area does not.
+
+    That is less than to rank the patients better than the area does.
 
     Args:
         low: lower end of the interval of its AUC with the area taken out (`size.size_adjusted_auc`).
@@ -188,17 +192,20 @@ def at_the_margin(trained: Interval, beyond: Mapping[str, Interval]) -> Verdict:
         trained: interval of the measure in the trained networks.
         beyond: control ("random weights", "permuted labels") -> interval of the patients' differences, trained minus
             control. Without any the claim is not tested: what untrained networks do as well was not learnt.
+            One of `SINGLE_DRAW` is told of, and decides nothing.
     """
-    if not beyond:
-        return Verdict(NOT_TESTED, "there is no control")
-    words = [_sign(*trained), *(_sign(*interval) for interval in beyond.values())]
+    deciding = {name: interval for name, interval in beyond.items() if name not in SINGLE_DRAW}
+    if not deciding:
+        return Verdict(NOT_TESTED, "there is no control" if not beyond else "each control is a single draw")
+    words = [_sign(*trained), *(_sign(*interval) for interval in deciding.values())]
     reasons = {
         SUPPORTED: ("trained networks show it", "more than {}"),
         CONTRADICTED: ("trained networks show the opposite", "less than {}"),
         UNDECIDED: ("trained networks do not clearly show it", "not clearly more than {}"),
     }
-    controls = zip(words[1:], beyond, strict=True)
+    controls = zip(words[1:], deciding, strict=True)
     parts = [reasons[words[0]][0], *(reasons[word][1].format(name) for word, name in controls)]
+    parts += [f"{name}: a single draw, which decides nothing" for name in beyond if name in SINGLE_DRAW]
     return Verdict(_all(words), ", ".join(parts))
 
 

@@ -162,9 +162,17 @@ def test_the_claim_on_the_margin_needs_trained_networks_to_show_it_and_to_exceed
 )
 def test_every_control_counts_and_one_is_needed(second, word):
     for pair in ((ABOVE, second), (second, ABOVE)):
-        verdict = verdicts.at_the_margin(ABOVE, dict(zip(("random weights", "permuted labels"), pair, strict=True)))
-        assert verdict.word == word and verdict.why.index("random") < verdict.why.index("permuted")
+        verdict = verdicts.at_the_margin(ABOVE, dict(zip(("random weights", "blurred images"), pair, strict=True)))
+        assert verdict.word == word and verdict.why.index("random") < verdict.why.index("blurred")
     assert verdicts.at_the_margin(ABOVE, {}) == (NOT_TESTED, "there is no control")
+
+
+def test_a_control_of_a_single_draw_is_told_of_and_decides_nothing():
+    for interval in (ABOVE, AROUND, BELOW):
+        permuted = {"permuted labels": interval}
+        verdict = verdicts.at_the_margin(ABOVE, {"random weights": ABOVE} | permuted)
+        assert verdict.word == SUPPORTED and "permuted labels: a single draw" in verdict.why
+        assert verdicts.at_the_margin(ABOVE, permuted) == (NOT_TESTED, "each control is a single draw")
 
 
 @pytest.mark.parametrize(

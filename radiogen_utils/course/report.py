@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from .. import verdicts
 from ..facts import INPUTS, NAMES, READOUTS, Model
 from . import tables
-from .report_beyond import beyond, chance_claim, claim_rows, multiverse, second_study, second_study_claims
+from .report_beyond import better, beyond, chance_claim, claim_rows, multiverse, second_study, second_study_claims
 
 CONTROLS = "random weights", "permuted labels"
 """Networks that heatmaps of trained networks are compared with."""
+MARGIN = "The network responds at the margin, more than networks that learnt nothing of the label"
 
 
 def results_table(results: dict) -> str:
@@ -89,13 +90,13 @@ def _survival_claim(cohort: dict):
 
 
 def _initialisation_claims(roc: dict):
-    for other, weights in (("scratch", "random weights"), ("natural", "weights from natural images")):
+    for other in ("scratch", "natural"):
         for row in roc["comparisons"] + roc["probe_comparisons"]:
             first, second = tables.pair(row)
             pair = (first.arm, second.arm) == ("gbm", other) and first.sequences == second.sequences == "FLAIR"
             if pair and first.readout == second.readout:
                 network = ", ".join(filter(None, (first.backbone, READOUTS[first.readout])))
-                claim = f"Glioblastoma weights are a better initialisation than {weights} ({network})"
+                claim = f"{better(first, second)} ({network})"
                 found = f"{tables.signed(row, 'difference', 3)}, DeLong p {row['delong_p']:.2f}"
                 verdict = verdicts.higher_auc(row["low"], row["high"], row["repeats"])
                 yield claim, tables.marked(found, row), verdict
@@ -104,8 +105,8 @@ def _initialisation_claims(roc: dict):
 def _margin_claims(heatmaps: dict):
     summaries = {(row["question"], row["method"], row["network"]): row for row in heatmaps["summaries"]}
     for question, text in (
-        ("margin − core", "The network responds at the margin"),
-        ("irregularity ρ", "The response rises where the margin is irregular"),
+        ("margin − core", MARGIN),
+        ("irregularity ρ", "The response rises where the margin is irregular, more than without learning the label"),
     ):
         for method in dict.fromkeys(method for _, method, _ in summaries):
             trained = summaries[question, method, "trained"]
@@ -200,7 +201,7 @@ def _errata(results: dict):
     frozen, lead = before["roc"]["probe"], before["roc"]["probe_difference"]
     mutual = found[next(claim for claim in found if "reaches AUC" in claim)]
     trees = next(row["verdict"] for row in _trees(results) if "not tested" in row["verdict"]).replace("**", "")
-    margin = "The network responds at the margin ({})".format
+    margin = (MARGIN + " ({})").format
     single = sum(row["repeats"] < verdicts.MIN_REPEATS for row in roc["summary"] + roc["probes"])
     ratios = results["cohort"]["hazard_ratios"]
     ratio = "{ratio:.1f} ({low:.1f}–{high:.1f})".format
@@ -292,9 +293,9 @@ def _head(results: dict):
     run, precomputed = results["run"], results["training"]["precomputed"]
     scores = f"precomputed, by commit {precomputed}" if precomputed else "from training in this run"
     yield (
-        f"Written by a run of commit {run['commit']}, profile {run['profile']}, torch {run['versions']['torch']}; its "
-        f"scores are {scores}. Every number is in [results.json](results.json), every score in "
-        "[predictions.csv](predictions.csv).\n"
+        f"Written by a run of commit {run['commit']}, profile {run['profile']}, torch {run['versions']['torch']}. The "
+        f"first study's scores are {scores}; every one is in [predictions.csv](predictions.csv). Numbers are in "
+        "[results.json](results.json).\n"
     )
     if "errata" in results:
         yield "Their analysis was mended afterwards; see the errata below.\n"
@@ -310,6 +311,12 @@ def _models(results: dict):
     )
     yield tables.table(roc["summary"], tables.MODELS)
     yield tables.FOOTNOTE
+    yield tables.WITHIN_FOLDS
+    yield (
+        "Grade is histology, known only after the operation: models that use it are no rivals of an image. Institution "
+        "alone is a check. Folds are stratified by the label, so an institution with many positives in a fold has few "
+        "to train on, which by itself keeps that AUC below one half.\n"
+    )
     yield "## Paired comparisons\n"
     yield (
         "Difference of the AUCs, means over the repeats, on the same patients. Interval: bootstrap, each resample of "
@@ -346,6 +353,8 @@ def _single_scores(roc: dict):
     yield tables.table(roc["operating"], ["model", "Brier score", "sensitivity at specificity 0.9", tables.INTERVAL])
     yield f"Calibration of the network ({Model(**roc['main'])}), in bins of equally many patients:\n"
     yield tables.table(roc["calibration"], ["patients", "predicted", "observed", tables.INTERVAL])
+    if line := roc.get("calibration_line"):
+        yield tables.calibration_line(line)
 
 
 def _institutions(roc: dict):

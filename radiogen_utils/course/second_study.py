@@ -11,9 +11,10 @@ import pandas as pd
 
 from .. import facts, transfer
 from ..data.cohort import SEQUENCES
+from ..facts import Model
 from ..folds import assign_folds
 from ..models import WEIGHTS, Initialisation
-from ..patches import Patches
+from ..patches import PATCH_SIZE, Patches
 from . import precomputed
 
 INPUTS = {"FLAIR": ("FLAIR",), "post-contrast": ("post-contrast",), "all": SEQUENCES}
@@ -39,6 +40,27 @@ def initialisations() -> list[Initialisation]:
             Initialisation("natural", "efficientnet_lite0", sequences, (0,)),
         ]
     return found
+
+
+def variant_pairs() -> list[tuple[Model, Model]]:
+    """Glioblastoma against the other initialisations in the two variants of the probe that the protocol names.
+
+    Features averaged over the tumour alone; and natural images at 224 pixels, the size that they were trained on.
+    """
+    pairs = []
+    for name in INPUTS:
+        probe = replace(facts.SECOND_STUDY, sequences=name)
+        natural = replace(probe, arm="natural", pretraining="", backbone="efficientnet_lite0")
+        tumour = replace(probe, pooling="tumour")
+        pairs += [(tumour, replace(tumour, arm="scratch", pretraining=""))]
+        pairs += [(tumour, replace(natural, pooling="tumour")), (probe, replace(natural, pixels=224))]
+    return pairs
+
+
+def variants() -> list[Model]:
+    """The models of `variant_pairs` that are no primary readout."""
+    every = dict.fromkeys(model for pair in variant_pairs() for model in pair)
+    return [model for model in every if model.pooling == "tumour" or model.pixels != PATCH_SIZE]
 
 
 def probes(data: Patches, folder: Path) -> pd.DataFrame:

@@ -81,7 +81,6 @@ PROFILES = {
             Experiment("compact", _ALL, 5),
             Experiment("compact", _POST, 5),
             Experiment("efficientnet_lite0", _FLAIR, 3),
-            Experiment("efficientnet_lite0", _ALL, 1),
         ),
         permutations=200,
     ),

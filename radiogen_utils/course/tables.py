@@ -51,6 +51,12 @@ def with_interval(row: dict) -> str:
     return marked(f"{row['auc']:.3f} ({interval(row)})", row)
 
 
+def calibration_line(line: dict[str, list[float]]) -> str:
+    """Intercept and slope of `scrutiny.calibration_line`, each a value with its interval."""
+    rows = [{"measure": name} | dict(zip(("value", "low", "high"), line[name], strict=True)) for name in line]
+    return table(rows, ("measure", "value", INTERVAL))
+
+
 def pair(row: dict) -> tuple[Model, Model]:
     """The two models that a row of `repeats.compare_pairs` compares."""
     return Model(**row["first"]), Model(**row["second"])
@@ -65,7 +71,12 @@ MODEL = ("model", lambda row: str(Model.of(row)))
 INTERVAL = ("95 % interval", interval)
 DELONG = ("DeLong", lambda row: interval(row, "delong_low", "delong_high"))
 AUC = ("AUC", lambda row: marked(f"{row['auc']:.3f}", row))
-MODELS = (MODEL, "repeats", AUC, ("SD", "sd"), ("bootstrap", interval), DELONG, "ensemble")
+WITHIN = ("within folds", lambda row: row.get("within_folds"))
+WITHIN_FOLDS = (
+    "Within folds: mean of the AUCs within a fold, whose patients one and the same model has scored; a check of the "
+    "pooled AUC.\n"
+)
+MODELS = (MODEL, "repeats", AUC, ("SD", "sd"), ("bootstrap", interval), DELONG, WITHIN, "ensemble")
 COMPARISONS = (
     ("first − second", difference),
     "repeats",

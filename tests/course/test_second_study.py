@@ -55,3 +55,13 @@ def test_what_a_run_has_computed_takes_the_place_of_the_published(tmp_path):
     _, permutations = second_study.load(tmp_path)
     assert facts.select(permutations, sequences="all").auc.tolist() == [0.25]
     assert (facts.select(permutations, sequences="FLAIR").groupby("pooling").size() == 1000).all()
+
+
+def test_variants_of_the_probe_are_compared_with_like_ones():
+    pairs = second_study.variant_pairs()
+    known = {model for model, _ in facts.by_model(precomputed.second_study())}
+    assert len(pairs) == 9 and {model for pair in pairs for model in pair} <= known
+    for first, second in pairs:
+        assert first.arm == "gbm" != second.arm and first.sequences == second.sequences
+        assert first.pooling == second.pooling and first.readout == second.readout == "probe"
+    assert not {facts.SECOND_STUDY} & set(second_study.variants())
