@@ -185,11 +185,29 @@ def _out_of_fold(baseline: Baseline, labels: pd.Series, split: pd.Series, seed: 
     return logit(np.clip(chance, 1e-6, 1 - 1e-6))
 
 
-def clusterings(cohort: Cohort, table: pd.DataFrame, folds: int, repeats: int, seed: int) -> pd.DataFrame:
-    """Every cluster of every clustering of data.csv against the rest, by trees on `table`.
+def clusters(cohort: Cohort, folds: int) -> list[tuple[str, int, pd.Series]]:
+    """The clusters of every clustering of data.csv that have, and leave, at least as many patients as folds.
 
-    Patients without a label in a clustering are left out of it, and so is a cluster that has, or leaves, fewer patients
-    than folds.
+    Args:
+        cohort: with the clusterings.
+        folds: of the cross-validation.
+
+    Returns:
+        Clustering, cluster, and by patient, sorted, 1 in the cluster and 0 in another one; patients without a label in
+        the clustering are left out.
+    """
+    found = []
+    for clustering in [name for name in cohort.patients.columns if name.endswith("Cluster")]:
+        known = cohort.patients[clustering].dropna().sort_index()
+        for cluster in sorted(known.unique()):
+            labels = (known == cluster).astype(int)
+            if min(labels.sum(), (1 - labels).sum()) >= folds:
+                found.append((clustering, int(cluster), labels))
+    return found
+
+
+def clusterings(cohort: Cohort, table: pd.DataFrame, folds: int, repeats: int, seed: int) -> pd.DataFrame:
+    """Every one of `clusters` against the rest, by trees on `table`.
 
     Args:
         cohort: with the clusterings.
@@ -203,18 +221,13 @@ def clusterings(cohort: Cohort, table: pd.DataFrame, folds: int, repeats: int, s
         p (one-sided Mann–Whitney test of the patients' mean scores) and holm (p adjusted for their number).
     """
     rows = []
-    for clustering in [name for name in cohort.patients.columns if name.endswith("Cluster")]:
-        known = cohort.patients[clustering].dropna().sort_index()
-        for cluster in sorted(known.unique()):
-            labels = (known == cluster).astype(int)
-            if min(labels.sum(), (1 - labels).sum()) < folds:
-                continue
-            found = cross_validate([Baseline("features", "trees", table)], labels, folds, repeats, seed)
-            y_true, scores = score_matrix(found)
-            areas = evaluation.auc_ci(y_true, scores)
-            inside, rest = (scores.mean(0)[y_true == label] for label in (1, 0))
-            p = stats.mannwhitneyu(inside, rest, alternative="greater").pvalue
-            rows.append((clustering, int(cluster), len(labels), labels.sum(), *areas, p))
+    for clustering, cluster, labels in clusters(cohort, folds):
+        found = cross_validate([Baseline("features", "trees", table)], labels, folds, repeats, seed)
+        y_true, scores = score_matrix(found)
+        areas = evaluation.auc_ci(y_true, scores)
+        inside, rest = (scores.mean(0)[y_true == label] for label in (1, 0))
+        p = stats.mannwhitneyu(inside, rest, alternative="greater").pvalue
+        rows.append((clustering, cluster, len(labels), labels.sum(), *areas, p))
     columns = ["clustering", "cluster", "patients", "positives", "auc", "low", "high", "p"]
     result = pd.DataFrame(rows, columns=columns)
     return result.assign(holm=evaluation.holm(result.p))

@@ -268,6 +268,7 @@ def test_every_cluster_with_enough_patients_is_compared(tiny_cohort):
     assert found.patients["RPPACluster", 1] == 11 and found.positives["COCCluster", 2] == 4  # one patient has a blank
     assert found.auc["COCCluster", 2] > 0.8 and (found.holm >= found.p).all()
     assert found.p["COCCluster", 2] < 0.05
+    assert [(name, cluster) for name, cluster, _ in baselines.clusters(cohort, folds=3)] == list(found.index)
     rows = baselines.clusterings(cohort, table, folds=4, repeats=1, seed=0)
     assert rows.clustering.eq("COCCluster").sum() == 3  # of four patients each, just enough
     rows = baselines.clusterings(cohort, table, folds=5, repeats=1, seed=0)

@@ -173,7 +173,8 @@ def test_another_label_in_notebook_2_is_noticed_by_the_others(run, tmp_path):
     out = tmp_path / "run"
     shutil.copytree(run, out, ignore=shutil.ignore_patterns("fits"))
     arguments = ["--profile", "smoke", "--out", str(out), "-p", "column=RPPACluster", "-p", "positive=3"]
-    command_line.main(["run", "--only", "02", *arguments])
+    command_line.main(["run", "--only", "01", "02", *arguments])
+    assert "of them in cluster 3 and" in (out / "notebooks" / "01_cohort.ipynb").read_text(encoding="utf-8")
     for number in ("05", "06"):
         with pytest.raises(MissingStep, match=r"COCCluster 2 instead of RPPACluster 3\): run notebooks/04_"):
             open_notebook(number, out=str(out), profile="smoke")
