@@ -11,6 +11,7 @@ import seaborn as sns
 from .facts import INPUTS, NAMES, READOUTS, Model
 from .figures import COLOURS, FOCUS, OTHERS
 from .verdicts import SIGNIFICANCE
+from .words import number, rows_in_words, say, series
 
 WIDTH = 2.7
 """Of the axes of a forest plot, in inches; its texts stand beside them."""
@@ -39,13 +40,15 @@ def forest(rows: Sequence[Row | str], xlabel: str, null: float) -> plt.Figure:
         null: where there is nothing to find.
     """
     axes, lines = _lines(rows, null)
+    form = "+.3f" if null == 0 else ".3f"
     for y, row in lines:
         error = [[row.value - row.low], [row.high - row.value]]
         style = {"color": row.colour, "mfc": row.face or row.colour, "ms": 4.5, "lw": 1.4}
         axes.errorbar(row.value, y, xerr=error, fmt=row.marker, **style)
-        _beside(axes, y, row.label, _numbers(row.value, row.low, row.high, "+" if null == 0 else ""), row.colour)
+        _beside(axes, y, row.label, _numbers(*row[1:4], form), row.colour)
     _rows_only(axes, xlabel)
-    return axes.figure
+    told = [row if isinstance(row, str) else (*row[:4], _numbers(*row[1:4], form)) for row in rows]
+    return say(axes.figure, f"{xlabel}.".replace("\n", ", "), rows_in_words(told, null))
 
 
 def _lines(rows: Sequence[tuple | str], null: float) -> tuple[plt.Axes, list[tuple[float, tuple]]]:
@@ -74,12 +77,16 @@ def short(model: Model) -> str:
     """A network by its initial weights and readout, where the rest goes without saying; a simple model in full."""
     if not model.is_network:
         return str(model)
-    name = NAMES[model.arm] + (", dense" if model.pretraining == "dense" else "")
-    return ", ".join(filter(None, (name, READOUTS[model.readout] or "full fine-tuning")))
+    return f"{start(model.arm, model.pretraining)}, {READOUTS[model.readout] or 'full fine-tuning'}"
 
 
-def _numbers(value: float, low: float, high: float, sign: str = "") -> str:
-    return f"{value:{sign}.3f} ({low:{sign}.3f} to {high:{sign}.3f})".replace("-", "−")
+def start(arm: str, pretraining: str) -> str:
+    """Initial weights where both ways to pretrain on glioblastoma stand side by side: which of them is said."""
+    return ", ".join(filter(None, (NAMES[arm], pretraining)))
+
+
+def _numbers(value: float, low: float, high: float, form: str = ".3f") -> str:
+    return f"{number(value, form)} ({number(low, form)} to {number(high, form)})"
 
 
 def _beside(axes: plt.Axes, y: float, left: str, right: str, colour: object = "0.2") -> None:
@@ -98,6 +105,7 @@ def chance(permuted: dict[str, tuple[np.ndarray, float]]) -> plt.Figure:
     figure, panels = plt.subplots(
         len(permuted), 1, squeeze=False, sharex=True, figsize=(6, 1.9 * len(permuted) + 0.5), layout="constrained"
     )
+    told = []
     for axes, (name, (aucs, observed)) in zip(panels[:, 0], permuted.items(), strict=True):
         edges = np.linspace(0, 1, 51)
         hits = aucs[aucs >= observed]
@@ -118,9 +126,10 @@ def chance(permuted: dict[str, tuple[np.ndarray, float]]) -> plt.Figure:
                 arrowprops={"arrowstyle": "-", "color": "0.5"},
             )
         axes.set(ylim=(0, top), yticks=[], xlim=(0.15, 1))
+        told.append(f"{name}: {series(aucs)}; true labels {observed:.3f}, and {len(hits)} of {len(aucs)} reach that.")
     panels[-1, 0].set_xlabel("AUC; grey: under permuted labels")
     sns.despine(figure, left=True)
-    return figure
+    return say(figure, "AUCs under permuted labels, and that of the true ones.", *told)
 
 
 def sites(y_true: np.ndarray, score: np.ndarray, site: np.ndarray, table: pd.DataFrame) -> plt.Figure:
@@ -139,6 +148,7 @@ def sites(y_true: np.ndarray, score: np.ndarray, site: np.ndarray, table: pd.Dat
     names = [name for name in table.index if name in set(site)]
     figure, axes = plt.subplots(figsize=(1.4 * WIDTH, 0.55 * len(names) + 0.8))
     rng = np.random.default_rng(0)
+    told = []
     for y, name in enumerate(names):
         for label, colour, shift in ((0, OTHERS, 0.13), (1, FOCUS, -0.13)):
             own = score[(site == name) & (y_true == label)]
@@ -152,12 +162,13 @@ def sites(y_true: np.ndarray, score: np.ndarray, site: np.ndarray, table: pd.Dat
         auc = "no AUC" if np.isnan(row.auc) else f"AUC {row.auc:.2f}"
         interval = "" if np.isnan(row.low) else f" ({row.low:.2f} to {row.high:.2f})"
         _beside(axes, y, f"{name}: {row.positives:.0f} of {row.patients:.0f}", auc + interval)
+        told.append(f"{name}: {row.positives:.0f} of {row.patients:.0f} positive, {auc}{interval}")
     # The named colours stand in the first row, above its dots.
-    axes.text(0.99, 1.01, "cluster's patients", color=FOCUS, transform=axes.transAxes, ha="right", fontsize=8)
+    axes.text(0.99, 1.01, "positives", color=FOCUS, transform=axes.transAxes, ha="right", fontsize=8)
     axes.text(0.01, 1.01, "all others", color=OTHERS, transform=axes.transAxes, fontsize=8)
     axes.set(xlim=(low, high), ylim=(len(names) - 0.5, -0.5))
     _rows_only(axes, "score (log-odds); triangles lie beyond the axis")
-    return figure
+    return say(figure, "Every patient's score as a dot, a row an institution.", "; ".join(told) + ".")
 
 
 def before_after(rows: Sequence[tuple | str], words: tuple[str, str], null: float = 0.5) -> plt.Figure:
@@ -173,11 +184,17 @@ def before_after(rows: Sequence[tuple | str], words: tuple[str, str], null: floa
         axes.plot([low, high], [y, y], color=AFTER, lw=1.3, alpha=0.7)
         axes.plot([before], [y], "o", ms=5, mec=BEFORE, mfc="white", mew=1.5)
         axes.plot([after], [y], "o", ms=5, color=AFTER)
-        _beside(axes, y, label, f"{before:.3f} → {after:.3f} ({low:.3f} to {high:.3f})")
+        _beside(axes, y, label, f"{before:.3f} → {_numbers(after, low, high)}")
     for x, sign, word, colour, align in ((0, "○", words[0], "0.4", "left"), (1, "●", words[1], AFTER, "right")):
         axes.text(x, 1, f"{sign} {word}", transform=axes.transAxes, color=colour, ha=align, va="bottom", fontsize=8)
     _rows_only(axes, "AUC, with 95 % interval")
-    return axes.figure
+    told = [r if isinstance(r, str) else (r[0], *r[2:], f"{r[1]:.3f}, then {_numbers(*r[2:])}") for r in rows]
+    fallen = sum(after < before for _, (_, before, after, *_) in lines)
+    return say(
+        axes.figure,
+        f"AUC, first {words[0]}, then {words[1]} with its 95 % interval; it falls in {fallen} of {len(lines)} rows.",
+        rows_in_words(told, null),
+    )
 
 
 def by_input(table: pd.DataFrame, before: str, after: str, group: str = "") -> list[tuple | str]:
@@ -198,42 +215,36 @@ def by_input(table: pd.DataFrame, before: str, after: str, group: str = "") -> l
 
 
 def calibration(y_true: np.ndarray, probability: np.ndarray, bins: pd.DataFrame, end: float = 0.6) -> plt.Figure:
-    """Predicted against observed share, with every patient as a tick: positives above, all others below.
+    """Predicted against observed share, to one scale, with every patient as a tick: positives above, others below.
 
     Args:
         y_true: (N,) 0 or 1.
         probability: (N,) predicted.
         bins: `evaluation.calibration` of these.
-        end: of the horizontal axis; patients beyond are counted at its end.
+        end: of both axes, or further, where an interval reaches further; patients beyond are counted at its end.
     """
-    figure, axes = plt.subplots(figsize=(5, 4.6), layout="constrained")
-    axes.plot([0, 1], [0, 1], color="0.75", lw=1, ls="--")
-    axes.annotate(
-        "as true as predicted",
-        (0.46 * end / 0.6, 0.46 * end / 0.6),
-        (0, 5),
-        textcoords="offset points",
-        rotation=45,
-        rotation_mode="anchor",
-        transform_rotates_text=True,
-        color="0.5",
-        fontsize=8,
-    )
+    end = max(end, float(np.ceil(10 * bins.high.max()) / 10))
+    figure, axes = plt.subplots(figsize=(5, 4.8), layout="constrained")
+    axes.plot([0, end], [0, end], color="0.75", lw=1, ls="--")
+    style = {"rotation": 45, "rotation_mode": "anchor", "color": "0.5", "fontsize": 8}
+    place = (0.66 * end, 0.66 * end)  # right of the dots, below the ticks
+    axes.annotate("perfectly calibrated", place, (-2, 3), textcoords="offset points", **style)
     errors = [bins.observed - bins.low, bins.high - bins.observed]
     axes.errorbar(bins.predicted, bins.observed, errors, fmt="o-", color=COLOURS["gbm"], capsize=2, lw=1.2)
-    top = 1.0
-    for label, bottom, colour in ((1, top - 0.04, FOCUS), (0, -0.04, OTHERS)):
+    for label, bottom, colour in ((1, 0.96 * end, FOCUS), (0, -0.04 * end, OTHERS)):
         own = probability[y_true == label]
-        axes.vlines(np.minimum(own, end), bottom, bottom + 0.035, color=colour, lw=0.9)
+        axes.vlines(np.minimum(own, end), bottom, bottom + 0.035 * end, color=colour, lw=0.9)
         beyond = int((own > end).sum())
-        name = "cluster's patients" if label else "all others"
+        name = "positives" if label else "all others"
         more = f", {beyond} beyond {end:g}" if beyond else ""
-        y = bottom - 0.015 if label else bottom + 0.05
+        y = bottom + end * (-0.015 if label else 0.05)
         x, align = (0.01 * end, "left") if label else (end, "right")  # both corners are empty
         axes.text(x, y, name + more, color=colour, ha=align, va="top" if label else "bottom", fontsize=8)
-    axes.set(xlabel="predicted probability", ylabel="observed share", xlim=(0, end), ylim=(-0.05, top))
+    axes.set(xlabel="predicted probability", ylabel="observed share", aspect="equal")
+    axes.set(xlim=(0, end), ylim=(-0.05 * end, end))
     sns.despine(figure)
-    return figure
+    groups = [f"{row.predicted:.2f}, {_numbers(row.observed, row.low, row.high, '.2f')}" for row in bins.itertuples()]
+    return say(figure, "Predicted probability, and observed share with its interval:", "; ".join(groups) + ".")
 
 
 def inputs(simple: Sequence[Row], networks: Sequence[tuple[str, pd.DataFrame]], mark: float) -> plt.Figure:
@@ -249,13 +260,16 @@ def inputs(simple: Sequence[Row], networks: Sequence[tuple[str, pd.DataFrame]], 
     axes.axvline(0.5, color="0.75", lw=1, zorder=0)
     axes.axvline(mark, color=FOCUS, lw=1, ls="--", zorder=0)
     style = {"transform": axes.get_yaxis_transform(), "ha": "right", "va": "center", "fontsize": 8, "weight": "bold"}
-    axes.text(-0.02, 0, "trees on simple numbers", **style)
+    told: list[tuple | str] = ["trees on simple numbers"]
+    axes.text(-0.02, 0, told[0], **style)
     for y, row in enumerate(simple, start=1):
         error = [[row.value - row.low], [row.high - row.value]]
         axes.errorbar(row.value, y, xerr=error, fmt="D", ms=5, color=row.colour)
-        _beside(axes, y, row.label, _numbers(row.value, row.low, row.high), row.colour)
+        told.append((*row[:4], _numbers(*row[1:4])))
+        _beside(axes, y, row.label, told[-1][-1], row.colour)
     if networks:
-        axes.text(-0.02, below, "networks", **style)
+        told.append("networks")
+        axes.text(-0.02, below, told[-1], **style)
         style |= {"ha": "left", "weight": "normal", "color": COLOURS["scratch"]}
         style["bbox"] = {"fc": "white", "ec": "none", "pad": 1}  # over the line
         axes.text(0.02, below, "a dot each; the best with its interval", **style)
@@ -264,10 +278,12 @@ def inputs(simple: Sequence[Row], networks: Sequence[tuple[str, pd.DataFrame]], 
         error = [[best.auc - best.low], [best.high - best.auc]]
         axes.errorbar(best.auc, below + y, xerr=error, fmt="o", ms=6, color="0.2")
         axes.plot(table.auc, [below + y] * len(table), "o", ms=5, color=COLOURS["scratch"], mec="none", alpha=0.5)
-        _beside(axes, below + y, f"{name}, {len(table)} kinds", "best " + _numbers(best.auc, best.low, best.high))
+        values = best.auc, best.low, best.high
+        told.append((f"{name}, {len(table)} kinds", *values, f"best {_numbers(*values)}"))
+        _beside(axes, below + y, told[-1][0], told[-1][-1])
     axes.set_ylim(below + len(networks) + 0.6, -0.6)
     _rows_only(axes, "AUC, with 95 % interval")
-    return figure
+    return say(figure, f"AUC with 95 % interval; a dashed line at {mark:.3f}.", rows_in_words(told, 0.5))
 
 
 def clusterings(table: pd.DataFrame, names: dict[str, str]) -> plt.Figure:
@@ -277,7 +293,7 @@ def clusterings(table: pd.DataFrame, names: dict[str, str]) -> plt.Figure:
         table: of `baselines.clusterings`.
         names: clustering -> what it clusters; others keep their column's name.
     """
-    rows = []
+    rows, kept = [], []
     for clustering, own in table.groupby("clustering", sort=False):
         rows.append(names.get(clustering, clustering))
         for row in own.itertuples():
@@ -285,6 +301,8 @@ def clusterings(table: pd.DataFrame, names: dict[str, str]) -> plt.Figure:
             colour = FOCUS if found else "0.45"
             label = f"{row.cluster} ({row.positives} of {row.patients})"
             rows.append(Row(label, row.auc, row.low, row.high, colour, face=None if found else "white"))
-    return forest(
-        rows, "AUC with 95 % interval, cluster against the rest\nfilled: p < 0.05 after Holm's correction", 0.5
-    )
+            if found:
+                kept.append(f"{names.get(clustering, clustering)} {row.cluster}")
+    label = "AUC with 95 % interval, cluster against the rest"
+    figure = forest(rows, f"{label}\nfilled: p < 0.05 after Holm's correction", 0.5)
+    return say(figure, figure.alt, f"Filled are {len(kept)} of {len(table)}: {', '.join(kept) or 'none'}.")

@@ -8,9 +8,11 @@ import pandas as pd
 import seaborn as sns
 
 from . import article
+from .charts import Row
 from .facts import INPUTS, NAMES
-from .figures import COLOURS
+from .figures import COLOURS, FOCUS
 from .multiverse import CHOICES
+from .words import number, say
 
 STARTS = {
     "random": "random weights",
@@ -28,6 +30,13 @@ START_COLOURS = {
     "dense": COLOURS["gbm"],
 }
 BINS = 60
+GROUPS = {
+    "ingredients": None,
+    "images together": ("probes", "image features", "images"),
+    "with age": ("age", "images and age"),
+    "with grade": ("age and grade", "images, age and grade"),
+}
+"""Headings of the arms in figures/beyond.json, and which arms stand below each; ingredients are read alone."""
 
 
 def specification_curve(table: pd.DataFrame, marks: Mapping[str, float] | None = None) -> plt.Figure:
@@ -59,10 +68,10 @@ def specification_curve(table: pd.DataFrame, marks: Mapping[str, float] | None =
         curve.axhline(auc, color=COLOURS[arm], lw=1)
         text = f"{auc:.3f} {NAMES[arm]} (paper)"
         curve.text(1.01, auc, text, color=COLOURS[arm], fontsize=7, va="center")
-    for number, name in enumerate(sorted(marks or {}, key=(marks or {}).get)):  # labels below and above in turn
+    for turn, name in enumerate(sorted(marks or {}, key=(marks or {}).get)):  # labels below and above in turn
         place = np.searchsorted(table.auc, marks[name]) / len(table)
         curve.plot(place, marks[name], "o", color="black", mfc="white", ms=6, zorder=5)
-        offset, side = ((-8, 12), "right") if number % 2 else ((8, -14), "left")
+        offset, side = ((-8, 12), "right") if turn % 2 else ((8, -14), "left")
         box = {"fc": "white", "ec": "none", "pad": 1}
         curve.annotate(name, (place, marks[name]), offset, textcoords="offset points", ha=side, fontsize=8, bbox=box)
     curve.set(ylabel="AUC with 95 % interval", xlim=(0, 1), ylim=(table.low.quantile(0.002), table.high.max()))
@@ -71,7 +80,22 @@ def specification_curve(table: pd.DataFrame, marks: Mapping[str, float] | None =
     strips.set_xticks(ticks, [f"{tick:.0%}" for tick in ticks])
     strips.set_xlabel(f"share of the {len(table):,} analyses with a lower AUC")
     sns.despine(figure)
-    return figure
+    levels = ", ".join(f"{table.auc.quantile(q):.3f}" for q in (0, 0.25, 0.5, 0.75, 1))
+    told = [f"{name} {value:.3f}" for name, value in (marks or {}).items()]
+    told += [f"{NAMES[arm]} (paper) {auc:.3f}" for arm, (auc, *_) in article.AUC.items()]
+    ranges = []
+    for choice in groups:
+        medians = table.groupby(choice).auc.median().sort_values()
+        medians = medians.rename(STARTS if choice == "initialisation" else str)
+        low, high = (f"{medians.index[end]} {medians.iloc[end]:.3f}" for end in (0, -1))
+        ranges.append(f"{choice}, {low} to {high}")
+    return say(
+        figure,
+        f"{len(table):,} AUCs in ascending order; lowest, quartiles and highest: {levels}.",
+        f"Marked: {', '.join(told)}.",
+        "Below, where each option lies along the curve. Of each choice, the options of lowest and highest median AUC:",
+        f"{'; '.join(ranges)}.",
+    )
 
 
 def _strips(axes: plt.Axes, table: pd.DataFrame, groups: Mapping[str, tuple]) -> None:
@@ -116,7 +140,8 @@ def explained(alone: Mapping[str, float], all_else_equal: Mapping[str, float]) -
     axes.set_xlabel("share of the AUCs' variance\nbar: the choice by itself; circle: all else equal")
     axes.xaxis.set_major_formatter("{x:.0%}")
     sns.despine(figure)
-    return figure
+    told = [f"{row.Index} {row.alone:.0%}, {row.equal:.0%}" for row in table[::-1].itertuples()]
+    return say(figure, f"Share of the AUCs' variance, by itself and all else equal: {'; '.join(told)}.")
 
 
 def shares_against_null(compared: pd.DataFrame) -> plt.Figure:
@@ -126,12 +151,13 @@ def shares_against_null(compared: pd.DataFrame) -> plt.Figure:
         compared: rows with initialisation, sequences, share, null_low, null_high.
     """
     figure, axes = plt.subplots(figsize=(6, 0.32 * len(compared) + 0.9), layout="constrained")
-    labels = []
+    labels, told = [], []
     for position, row in enumerate(compared[::-1].itertuples()):
         axes.plot([row.null_low, row.null_high], [position] * 2, color="0.8", lw=9, solid_capstyle="butt")
         axes.plot(row.share, position, "o", color=START_COLOURS[row.initialisation])
         axes.text(1.02, position, f"{row.share:.0%}", va="center", fontsize=8, transform=axes.get_yaxis_transform())
         labels.append(f"{STARTS[row.initialisation]}; {SEQUENCES.get(row.sequences, row.sequences)}")
+        told.insert(0, f"{labels[-1]}, {row.share:.0%} (by chance {row.null_low:.0%} to {row.null_high:.0%}).")
     axes.set_yticks(range(len(labels)), labels, fontsize=8)
     axes.axvline(0.5, color="0.5", lw=1, ls="--")
     axes.set(
@@ -140,7 +166,7 @@ def shares_against_null(compared: pd.DataFrame) -> plt.Figure:
     )
     axes.xaxis.set_major_formatter("{x:.0%}")
     sns.despine(figure)
-    return figure
+    return say(figure, "Share of the specifications in which a start beats random weights.", *told)
 
 
 def in_words(compared: pd.DataFrame, columns: Mapping[str, str]) -> pd.DataFrame:
@@ -180,12 +206,38 @@ def decision_curves(curves: Mapping[str, pd.DataFrame]) -> plt.Figure:
     axes.set(xlim=(first.index[0], first.index[-1]), ylim=(-0.03, first.high.max() + 0.01))
     axes.xaxis.set_major_formatter("{x:.0%}")
     sns.despine(figure)
-    return figure
+    told = []
+    for threshold in first.index[:: max(1, len(first) // 4)]:
+        values = {name: curve.model[threshold] for name, curve in curves.items()}
+        values["everybody"] = first.everybody[threshold]
+        values = ", ".join(f"{name} {number(value)}" for name, value in values.items())
+        told.append(f"at {threshold:.0%}: {values}")
+    return say(figure, f"Net benefit by threshold, where nobody is 0; {'; '.join(told)}.")
+
+
+def arm_rows(arms: pd.DataFrame) -> list[Row | str]:
+    """Lines of `charts.forest`: what the images give one by one, together, with age and with grade.
+
+    The declared main analysis, images stacked, stands out.
+
+    Args:
+        arms: of figures/beyond.json, of one split; what was not nested is left out.
+    """
+    rows: list[Row | str] = []
+    alone = arms.readout.isin(("discriminant", "alone"))
+    honest = arms.readout != "not nested"
+    for heading, names in GROUPS.items():
+        rows.append(heading)
+        own = arms[alone] if names is None else arms[~alone & honest & arms.arm.isin(names)]
+        for row in own.itertuples():
+            main = (row.arm, row.readout) == ("images", "stacked")
+            rows.append(Row(arm_name(row), row.auc, row.low, row.high, *[FOCUS] * main))
+    return rows
 
 
 def arm_name(row: object) -> str:
     """How a figure calls a row of the arms in figures/beyond.json."""
     if row.readout == "discriminant":
-        return f"probe, {INPUTS.get(row.sequences, row.sequences)}, {row.pooling}"
+        return f"discriminant, {INPUTS.get(row.sequences, row.sequences)}, {row.pooling}"
     detail = row.backbone if row.readout == "alone" else row.readout
     return row.arm if row.arm.startswith("age") else f"{row.arm}, {detail}"

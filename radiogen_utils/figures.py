@@ -18,17 +18,21 @@ from matplotlib.ticker import MaxNLocator
 from .facts import NAMES
 from .patches import percentile_window, stretch
 from .support import write_atomically
+from .words import number, say, series
 
 if TYPE_CHECKING:  # the networks take seconds to import, and most figures do without
     from .data.own_image import OwnImage
     from .own_tumour import Assessment, Reference
 
 ATTRIBUTION = "Data: TCGA-LGG (TCIA; Kaggle mateuszbuda/lgg-mri-segmentation, CC BY-NC-SA 4.0)"
+SURVIVAL = "Data: TCGA-LGG; survival: TCGA-CDR (Liu et al. 2018)"
 DECATHLON = "Data: Medical Segmentation Decathlon, Task01_BrainTumour, CC BY-SA 4.0"
 SYNTHETIC = "SYNTHETIC PHANTOM: no patient data"
 COLOURS = dict(zip(NAMES, sns.color_palette("colorblind", 3), strict=True))
 FOCUS, OTHERS = "#d55e00", "0.45"
 """Colours of the group that a picture is about, and of all others."""
+SIDES = "The patient's right is on the left."
+"""What `mark_sides` tells, for an alternative text."""
 CONTOUR = "#00d0ff"  # no colour of the heatmaps
 STRONG_ATTENTION = 0.1
 """Upper end of the scale of a single heatmap: the 99th percentile of a map's maximum over the cohort's slices, mean of
@@ -47,6 +51,7 @@ def finish(figure: plt.Figure, path: Path, synthetic: bool, attribution: str = A
     figure.draw_without_rendering()  # the layout is settled only now
     drawn = figure.get_tightbbox().transformed(figure.dpi_scale_trans + figure.transFigure.inverted())
     if synthetic:
+        say(figure, f"{SYNTHETIC}.", getattr(figure, "alt", ""))
         style = {"color": "white", "weight": "bold", "backgroundcolor": "#b00020"}
         figure.text(0.5, drawn.y1 + 0.03, SYNTHETIC, ha="center", va="bottom", **style)
     else:
@@ -93,8 +98,12 @@ def slices(rows: list[tuple[str, np.ndarray, np.ndarray]], sequences: tuple[str,
             shown = image[..., channel]
             shown = stretch(shown, percentile_window(shown))
             show_slice(axes[channel], shown, mask, f"{title}, {sequence}")
+        mark_sides(axes[0])
     figure.tight_layout()
-    return figure
+    titles = "; ".join(title for title, _, _ in rows)
+    return say(
+        figure, f"Slices of a head in grey, the tumour outlined: {titles}; of each", f"{', '.join(sequences)}.", SIDES
+    )
 
 
 def figure1(rows: dict[str, list[tuple[str, np.ndarray]]]) -> plt.Figure:
@@ -113,7 +122,11 @@ def figure1(rows: dict[str, list[tuple[str, np.ndarray]]]) -> plt.Figure:
         mark_sides(axes[0])
         axes[0].text(-0.08, 0.5, cluster, transform=axes[0].transAxes, rotation=90, ha="right", va="center")
     figure.tight_layout()
-    return figure
+    told = []
+    for cluster, patches in rows.items():
+        titles = "; ".join(filter(None, (title.replace("\n", ", ") for title, _ in patches)))
+        told.append(f"{cluster}: {titles or f'{len(patches)} patches'}.")
+    return say(figure, "Tumours cut out of their slices, grey on black.", *told, SIDES)
 
 
 def learning_curves(records: dict[str, dict]) -> plt.Figure:
@@ -125,6 +138,7 @@ def learning_curves(records: dict[str, dict]) -> plt.Figure:
     figure, panels = plt.subplots(
         1, len(records), squeeze=False, sharey=True, figsize=(0.5 + 5.2 * len(records), 3.4), layout="constrained"
     )
+    told = []
     for axes, (name, record) in zip(panels.flat, records.items(), strict=True):
         curve = pd.DataFrame(record["curve"])
         axes.plot(curve.epoch, curve.training_loss, marker="o", ms=4, label="training cases (augmented)")
@@ -135,9 +149,15 @@ def learning_curves(records: dict[str, dict]) -> plt.Figure:
         axes.set(xlabel="epoch", title=name, ylim=(0.9 * record["entropy"], 1.8 * record["prior_loss"]))
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         _name_lines(axes)
+        first, last = curve.iloc[0], curve.iloc[-1]
+        told.append(
+            f"{name}, {len(curve)} epochs: training cases {first.training_loss:.3f} to {last.training_loss:.3f}, "
+            f"held-out cases {first.held_out_loss:.3f} to {last.held_out_loss:.3f}; always the mean shares "
+            f"{record['prior_loss']:.3f}, lowest possible {record['entropy']:.3f}."
+        )
     panels.flat[0].set_ylabel("cross-entropy (nats)")
     sns.despine(figure)
-    return figure
+    return say(figure, "Cross-entropy by epoch.", *told)
 
 
 def _name_lines(axes: plt.Axes) -> None:
@@ -158,7 +178,9 @@ def patch_with_rulers(patch: np.ndarray, title: str) -> plt.Figure:
     axes.set_axis_on()
     axes.set_title(title, fontsize=9)
     axes.set(xlabel="column", ylabel="row")
-    return figure
+    rows, columns = (np.flatnonzero(patch.any(axis)) for axis in (1, 0))
+    filled = f"It fills rows {rows.min()} to {rows.max()} and columns {columns.min()} to {columns.max()}."
+    return say(figure, f"A tumour cut out of its slice, grey on black: {title}.", filled)
 
 
 @dataclass(frozen=True)
@@ -198,7 +220,7 @@ def figure3(groups: dict[str, list[Tile]], signed: bool = False, side: float = 1
         lines * len(groups),
         columns,
         squeeze=False,
-        figsize=(side * columns + 0.5, (side + 0.08) * lines * len(groups) + 0.5 * len(groups)),
+        figsize=(side * columns + 0.5, (side + 0.08) * lines * len(groups) + 0.6 * len(groups)),
         layout="constrained",
     )
     every = [tile for tiles in groups.values() for tile in tiles]
@@ -209,9 +231,8 @@ def figure3(groups: dict[str, list[Tile]], signed: bool = False, side: float = 1
     for block, (group, tiles) in zip(grid.reshape(len(groups), lines, columns), groups.items(), strict=True):
         for column, tile in zip(block.T, tiles, strict=False):
             show_slice(column[0], tile.patch)
-            title = (f"{tile.title}, wrong" if tile.wrong else tile.title).replace("\n-", "\n−")
             style = {"color": FOCUS, "weight": "bold"} if tile.wrong else {}
-            column[0].set_title(title, fontsize=7.5, **style)
+            column[0].set_title(_title(tile), fontsize=7.5, **style)
             for axes, (name, heatmap) in zip(column[1:], tile.maps.items(), strict=True):
                 show_slice(axes, tile.patch, tile.mask)
                 shown = _as_large(heatmap, tile.mask)
@@ -221,13 +242,30 @@ def figure3(groups: dict[str, list[Tile]], signed: bool = False, side: float = 1
                     axes.text(2, 77, f"±{end:.2g}", color="white", fontsize=8)
                 else:
                     axes.imshow(shown, cmap="inferno", vmin=0, vmax=highest[name], alpha=0.65)
+        mark_sides(block[0, 0])
         for axes, text in zip(block[:, 0], (f"{group}\npatch", *names), strict=True):
             axes.text(-0.06, 0.5, text, transform=axes.transAxes, rotation=90, ha="right", va="center", fontsize=8.5)
     scale = "dark: no evidence for the class, bright: much; one scale for each kind of map"
     if signed:
         scale = "blue: against the class, red: for it; ±: log-odds at full colour"
     figure.supxlabel(scale, fontsize=8, color="0.3")
-    return figure
+    told = [
+        f"{group}: {'; '.join(_title(tile) for tile in tiles)}.".replace("\n", ", ") for group, tiles in groups.items()
+    ]
+    for name, maps in large.items():
+        if signed:
+            mostly = sum(np.ma.median(shown) < 0 for shown in maps)
+            told.append(f"{name}: against the class in most of the tumour in {mostly} of {len(maps)}.")
+        else:
+            dark = sum(shown.max() < 0.1 * highest[name] for shown in maps)
+            brightest = every[int(np.argmax([shown.max() for shown in maps]))].title.splitlines()[0]
+            told.append(f"{name}: brightest in {brightest}; dark in {dark} of {len(maps)}.")
+    below = f"below each, in colour within its outline, {', '.join(names)}."
+    return say(figure, "Tumours cut out of their slices, grey on black;", below, *told, f"{scale}.", SIDES)
+
+
+def _title(tile: Tile) -> str:
+    return (f"{tile.title}, wrong" if tile.wrong else tile.title).replace("\n-", "\n−")
 
 
 def own_tumour(own: "OwnImage", found: "Assessment", reference: "Reference") -> plt.Figure:
@@ -247,6 +285,8 @@ def own_tumour(own: "OwnImage", found: "Assessment", reference: "Reference") -> 
     shown, size = own.values[own.largest], len(found.patch)
     show_slice(axes["slice"], stretch(shown, percentile_window(shown)), own.masks[own.largest])
     corner = [c - size // 2 - 0.5 for c in found.centre[::-1]]
+    if own.oriented:
+        mark_sides(axes["slice"])
     axes["slice"].add_patch(plt.Rectangle(corner, size, size, fill=False, ec="white", lw=1))
     axes["slice"].set_title(f"{own.name}\nlargest of {len(own.masks)} slices, its mask and the patch", fontsize=8)
     show_slice(axes["patch"], found.patch)
@@ -258,25 +298,32 @@ def own_tumour(own: "OwnImage", found: "Assessment", reference: "Reference") -> 
     figure.colorbar(image, ax=axes["attention"], shrink=0.7, extend="max")
     _place(axes["place"], found, reference)
     probability, low, high = reference.probability(found.scores)
-    axes["place"].set_title(
-        f"score {found.score:+.2f}; probability of cluster 2, for a patient like these, {probability:.0%} "
-        f"({low:.0%} to {high:.0%}); without any image {reference.prevalence:.0%}",
-        fontsize=8,
-        weight="bold",
+    score = (
+        f"score {number(found.score, '+.2f')}; probability of cluster 2, for a patient like these, {probability:.0%} "
+        f"({low:.0%} to {high:.0%}); without any image {reference.prevalence:.0%}"
     )
+    axes["place"].set_title(score, fontsize=8, weight="bold")
     lines = [
         *(f"unlike the training data: {line}" for line in found.unusual),
         "for teaching only, not for diagnosis",
     ]
     axes["place"].set_xlabel("score (log-odds)\n" + "\n".join(lines), fontsize=8)
-    return figure
+    inside, outside = (reference.score[reference.y_true == label] for label in (1, 0))
+    return say(
+        figure,
+        f"{own.name}: the largest of {len(own.masks)} slices, its mask outlined and the patch as a square; the patch; "
+        f"Grad-CAM on it, at most {found.attention[found.mask].max(initial=0):.2f}.",
+        f"Below, scores as dots: cluster 2, {series(inside, '.2f')}; the others, {series(outside, '.2f')}.",
+        f"This tumour, a line: {score}; its networks from {series(found.scores, '.2f')}.",
+        *(f"{line}." for line in lines),
+    )
 
 
 def _place(axes: plt.Axes, found: "Assessment", reference: "Reference") -> None:
     """The patients' scores by class, and those of the networks; what lies beyond the axis is marked at its end."""
     low, high = min(-2, found.scores.min() - 0.2), max(1.6, found.scores.max() + 0.2)
     rng = np.random.default_rng(0)
-    for row, (label, name, colour) in enumerate(((0, "the others", "0.55"), (1, "cluster 2", COLOURS["gbm"]))):
+    for row, (label, name, colour) in enumerate(((0, "the others", OTHERS), (1, "cluster 2", FOCUS))):
         scores = reference.score[reference.y_true == label]
         inside = scores[scores >= low]
         axes.plot(inside, row + rng.uniform(-0.25, 0.25, len(inside)), "o", ms=4, color=colour, alpha=0.8, mew=0)
@@ -313,17 +360,22 @@ def margins(tables: dict[str, dict[str, pd.DataFrame]], summaries: pd.DataFrame)
     colours = dict(zip(networks, (FOCUS, OTHERS, "#0072b2"), strict=False))
     figure, panels = plt.subplots(1, 2, sharey=True, figsize=(7.6, 0.55 * len(strips) + 1.2), layout="constrained")
     rng = np.random.default_rng(0)
+    told = []
     for axes, (column, (question, label)) in zip(panels, titles.items(), strict=True):
+        medians = []
         for y, (method, network) in enumerate(reversed(strips)):
             values, row = tables[method][network][column].dropna(), summaries.loc[(question, method, network)]
             jitter = y + rng.uniform(-0.25, 0.25, len(values))
             axes.plot(values, jitter, ".", ms=3, alpha=0.35, color=colours[network])
             axes.plot([row["low"], row["high"]], [y, y], color="black", lw=2.5, solid_capstyle="butt")
             axes.plot(row["median"], y, "o", ms=6, color=colours[network], mec="black")
+            values = [number(row[name], "+.2f") for name in ("median", "low", "high")]
+            medians.insert(0, "{}, {} {} ({} to {})".format(method, network, *values))
         axes.axvline(0, color="0.6", lw=1, ls="--", zorder=0)
         axes.set(xlim=(-1.02, 1.02), xticks=(-1, -0.5, 0, 0.5, 1))
         axes.set_xticklabels(("−1", "−0.5", "0", "0.5", "1"))  # short, or the panels' ends would touch
         axes.set_xlabel(label, fontsize=9)
+        told.append(f"{question}: {'; '.join(medians)}.")
     panels[0].set_yticks(range(len(strips)), [f"{method}, {network}" for method, network in reversed(strips)])
     sns.despine(figure)
-    return figure
+    return say(figure, "Every patient as a dot; medians with 95 % interval.", *told)

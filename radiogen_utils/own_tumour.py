@@ -149,9 +149,8 @@ def phantom(seed: int = 0, aggressive: bool = False) -> OwnImage:
     images, masks = draw_patient(seed, aggressive)
     bearing = masks.any((1, 2))
     kind = "like cluster 2" if aggressive else "like the others"
-    return OwnImage(
-        images[bearing][..., 1], masks[bearing], f"synthetic phantom {seed}, {kind}", (1.0, 1.0), synthetic=True
-    )
+    name = f"synthetic phantom {seed}, {kind}"
+    return OwnImage(images[bearing][..., 1], masks[bearing], name, (1.0, 1.0), synthetic=True, oriented=True)
 
 
 def moved(own: OwnImage, down: int = 0, right: int = 0, grown: int = 0) -> OwnImage:

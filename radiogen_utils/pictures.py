@@ -8,8 +8,9 @@ from lifelines import KaplanMeierFitter
 from lifelines.plotting import add_at_risk_counts
 from matplotlib.patches import Rectangle
 
-from .figures import FOCUS, OTHERS, mark_sides, show_slice
+from .figures import FOCUS, OTHERS, SIDES, mark_sides, show_slice
 from .patches import PATCH_SIZE, centre_of_mass, head_window, percentile_window, stretch, tumor_patch
+from .words import say
 
 INSTITUTIONS = {
     "CS": "Thomas Jefferson University",
@@ -30,7 +31,7 @@ def survival_curves(survival: pd.DataFrame, in_group: pd.Series, name: str) -> p
         name: of the group.
     """
     figure, axes = plt.subplots(figsize=(6.2, 4.4), layout="constrained")
-    curves = []
+    curves, told = [], []
     for label, members, colour in ((name, in_group, FOCUS), ("all others", ~in_group, OTHERS)):
         group = survival[members.reindex(survival.index).astype(bool)]
         curve = KaplanMeierFitter(label=label).fit(group.time_days / 365.25, group.event)
@@ -39,11 +40,13 @@ def survival_curves(survival: pd.DataFrame, in_group: pd.Series, name: str) -> p
         style = {"textcoords": "offset points", "color": colour, "weight": "bold"}
         axes.annotate(f"{label} ({len(group)})", (x, curve.predict(x)), (0, 7), **style)
         curves.append(curve)
+        alive = [f", {curve.predict(year):.0%} after {year} years" for year in (2, 5) if year <= curve.timeline.max()]
+        told.append(f"{label}: {len(group)} patients{''.join(alive)}.")
     axes.axhline(0.5, color="0.8", lw=1, ls="--", zorder=0)
     axes.set(xlabel="years since diagnosis", ylabel="share alive", ylim=(0, 1.02), xlim=(0, None))
     add_at_risk_counts(*curves, rows_to_show=["At risk"], ax=axes)
     sns.despine(figure)
-    return figure
+    return say(figure, "Kaplan–Meier curves with 95 % bands: the share alive.", *told)
 
 
 def institutions(in_group: pd.Series, institution: pd.Series, name: str) -> plt.Figure:
@@ -66,7 +69,9 @@ def institutions(in_group: pd.Series, institution: pd.Series, name: str) -> plt.
     axes.text(1, 0.02, "all others", color=OTHERS, **style)
     axes.set(xlabel="patients", xlim=(0, 1.25 * counts["size"].max()))
     sns.despine(figure)
-    return figure
+    parts = zip(labels[::-1], counts[::-1].itertuples(index=False), strict=True)
+    told = "; ".join(f"{label} {inside} of {size}" for label, (inside, size) in parts)
+    return say(figure, f"Patients of {name} among all whom a hospital sent: {told}.")
 
 
 def patient_to_label(patient: str, images: list[tuple[np.ndarray, np.ndarray]], facts: str, label: str) -> plt.Figure:
@@ -87,13 +92,16 @@ def patient_to_label(patient: str, images: list[tuple[np.ndarray, np.ndarray]], 
         inset = axes.inset_axes((3.1 + 0.75 * number, 0.75 - 0.22 * number, 2.1, 2.1), transform=axes.transData)
         show_slice(inset, image, mask)
         inset.add_patch(Rectangle((0, 0), 1, 1, transform=inset.transAxes, fill=False, ec="white", lw=1.5))
+    mark_sides(inset)  # the one in front
     axes.text(4.9, 2.98, "many slices with tumour", ha="center", va="bottom")
     boxes |= {"fc": FOCUS, "ec": FOCUS}
     axes.text(8.9, 1.6, f"one label\n{label}", ha="center", va="center", color="white", weight="bold", bbox=boxes)
     arrow = {"arrowstyle": "-|>", "lw": 1.5, "color": "0.4"}
     for start, end in ((2.3, 3.0), (6.95, 7.75)):
         axes.annotate("", (end, 1.6), (start, 1.6), arrowprops=arrow)
-    return figure
+    who = ", ".join(filter(None, (patient, facts)))
+    shown = f"slices of the head, the tumour outlined, {len(images)} of them in view"
+    return say(figure, f"From one patient ({who}) an arrow to many {shown}, from these to one label ({label}).", SIDES)
 
 
 def square_on_slice(image: np.ndarray, mask: np.ndarray, title: str) -> plt.Figure:
@@ -120,7 +128,8 @@ def square_on_slice(image: np.ndarray, mask: np.ndarray, title: str) -> plt.Figu
     mark_sides(left)
     show_slice(right, tumor_patch(image, mask))
     right.set_title(f"the patch: {PATCH_SIZE}×{PATCH_SIZE} pixels", fontsize=8)
-    return figure
+    cut = f"a square of {PATCH_SIZE} by {PATCH_SIZE} pixels around its centre of mass cuts off {share:.0%} of it"
+    return say(figure, f"{title}: the tumour outlined; {cut}. Beside it the patch, grey on black.", SIDES)
 
 
 def densities(groups: dict[str, tuple[np.ndarray, np.ndarray]]) -> plt.Figure:
@@ -132,7 +141,7 @@ def densities(groups: dict[str, tuple[np.ndarray, np.ndarray]]) -> plt.Figure:
     figure, panels = plt.subplots(
         len(groups), 1, squeeze=False, sharex=True, figsize=(6.4, 2.3 * len(groups)), layout="constrained"
     )
-    edges = np.arange(0, 257, 4)
+    edges, told = np.arange(0, 257, 4), []
     for axes, (name, (values, masks)) in zip(panels[:, 0], groups.items(), strict=True):
         head = values[(values > head_window(values)[1] / 10) & ~masks.astype(bool)]
         tumour = values[masks.astype(bool)]
@@ -142,6 +151,7 @@ def densities(groups: dict[str, tuple[np.ndarray, np.ndarray]]) -> plt.Figure:
         axes.set(ylim=(0, top), yticks=[])
         axes.set_title(name, fontsize=9)
         heads, tumours = (np.histogram(part, edges, density=True)[0] for part in (head, tumour))
+        levels = []
         for heights, word, colour in ((heads, "head", "0.45"), (tumours, "tumour", FOCUS)):
             peak = int(heights[2:].argmax()) + 2
             axes.text(edges[peak] + 2, heights[peak], word, color=colour, ha="center", va="bottom", fontsize=9)
@@ -152,10 +162,13 @@ def densities(groups: dict[str, tuple[np.ndarray, np.ndarray]]) -> plt.Figure:
             y = height * top
             axes.annotate("", (high, y), (low, y), arrowprops={"arrowstyle": "|-|,widthA=0.25,widthB=0.25", "lw": 1.2})
             axes.annotate(f" {word}", (high, y), va="center", fontsize=8, annotation_clip=False)
+            levels.append(f"{word} {low:.0f} to {high:.0f}")
+        medians = f"median of the head {np.median(head):.0f}, of the tumour {np.median(tumour):.0f}"
+        told.append(f"{name}: {medians}; {', '.join(levels)}.")
     panels[-1, 0].set(xlabel="FLAIR intensity as stored; bars: from black to white", xlim=(0, 300))
     panels[-1, 0].set_xticks(range(0, 256, 50))
     sns.despine(figure, left=True)
-    return figure
+    return say(figure, "How bright head and tumour are on FLAIR, and what is drawn from black to white.", *told)
 
 
 def renderings(groups: dict[str, tuple[np.ndarray, np.ndarray, int]]) -> plt.Figure:
@@ -178,4 +191,11 @@ def renderings(groups: dict[str, tuple[np.ndarray, np.ndarray, int]]) -> plt.Fig
             )
         mark_sides(axes[0])
         axes[0].text(-0.05, 0.5, name, transform=axes[0].transAxes, rotation=90, ha="right", va="center", fontsize=9)
-    return figure
+    titles = ["; ".join(panel.get_title() for panel in axes) for axes in grid]
+    told = [f"{name}: {title}." for name, title in zip(groups, titles, strict=True)]
+    return say(
+        figure,
+        "A slice a row, three times, the tumour outlined, with the levels that are black and white.",
+        *told,
+        SIDES,
+    )

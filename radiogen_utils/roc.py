@@ -16,9 +16,10 @@ import seaborn as sns
 from numpy.typing import ArrayLike
 
 from . import article, evaluation, facts, power, repeats
-from .charts import Row
+from .charts import Row, start
 from .facts import NAMES, Model
 from .figures import COLOURS, FOCUS, OTHERS
+from .words import number, say, series
 
 STYLES = {"gbm": "-", "scratch": (0, (4, 1.5)), "natural": (0, (1, 1))}
 """Lines of the initialisations, which differ without colour, too."""
@@ -121,7 +122,13 @@ def threshold_picture(y_true: np.ndarray, score: np.ndarray, threshold: float) -
     text = f"sensitivity {found.sensitivity:.2f}\nspecificity {found.specificity:.2f}"
     axes["roc"].annotate(text, (0.97, 0.05), ha="right", xycoords="axes fraction", fontsize=9)
     _roc_axes(axes["roc"])
-    return figure
+    counts = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in found._asdict().items())
+    return say(
+        figure,
+        f"Scores as dots: positives {series(score[y_true == 1], '.2f')}; others {series(score[y_true == 0], '.2f')}.",
+        f"A line marks the threshold, {number(threshold, '.2f')}: {counts}.",
+        f"Beside it the ROC curve, with a dot at {text}.".replace("\n", ", "),
+    )
 
 
 def dots_range(score: np.ndarray) -> tuple[float, float]:
@@ -176,7 +183,11 @@ def figure2(predictions: pd.DataFrame, models: Sequence[Model]) -> plt.Figure:
             axes.fill_between(rates, *evaluation.roc_band(y_true, scores, rates), color=colour, alpha=0.13, lw=0)
     _label_curves(axes, labels)
     _roc_axes(axes)
-    return figure
+    told = []
+    for auc, text, _, curve in sorted(labels, key=lambda row: -row[0]):
+        heights = (f"{np.interp(rate, *curve):.2f} at {rate}" for rate in (0.1, 0.3, 0.5))
+        told.append(f"{text}, area {auc:.3f}: sensitivity {', '.join(heights)}.")
+    return say(figure, "ROC curves, the sensitivity at 1 − specificity; the first of ours with its 95 % band.", *told)
 
 
 def _label_curves(axes: plt.Axes, labels: list[tuple[float, str, object, np.ndarray]]) -> None:
@@ -204,9 +215,9 @@ def readout_rows(summary: pd.DataFrame) -> list[Row | str]:
             for arm, pretraining in starts:
                 own = {"arm": arm, "pretraining": pretraining, "sequences": sequences, "readout": readout}
                 for found in facts.select(summary, **own).itertuples():
-                    label = NAMES[arm] + (f", {pretraining}" if pretraining else "")
                     face = "white" if pretraining == "composition" else None
-                    lines.append(Row(label, found.auc, found.low, found.high, COLOURS[arm], "o", face))
+                    values = found.auc, found.low, found.high
+                    lines.append(Row(start(arm, pretraining), *values, COLOURS[arm], "o", face))
             if lines:
                 rows += [f"{facts.INPUTS.get(sequences, sequences)}: {word or 'full fine-tuning'}", *lines]
     return rows
@@ -231,18 +242,21 @@ def power_picture(
     axes.axvline(here, color="0.75", lw=1, ls="--", zorder=0)
     axes.text(here * 1.03, 0.97, f"this cohort: {here}", color="0.45", fontsize=9, va="top")
     colours = sns.color_palette("colorblind", 5)[3:]
+    told = []
     for (name, correlation), colour, height in zip(correlations.items(), colours, (0.35, 0.7), strict=True):
         found = [_power(aucs, correlation, prevalence, n) for n in patients]
         axes.plot(patients, found, color=colour, lw=2)
         at = 1.12 * np.interp(height, found, patients)
         axes.text(at, height, name, color=colour, fontsize=9, weight="bold", va="top")
-        axes.plot(here, _power(aucs, correlation, prevalence, here), "o", color=colour, ms=7)
+        at_hand = _power(aucs, correlation, prevalence, here)
+        axes.plot(here, at_hand, "o", color=colour, ms=7)
+        told.append(f"{name}: {at_hand:.0%} with {here} patients, 80 % with {np.interp(0.8, found, patients):,.0f}.")
     axes.set(xscale="log", xlabel="patients", ylabel="studies that find the difference", ylim=(0, 1.0))
     axes.set_xticks(ticks := [50, 100, 200, 500, 1000, 2000], ticks, minor=False)
     axes.minorticks_off()
     axes.yaxis.set_major_formatter("{x:.0%}")
     sns.despine(figure)
-    return figure
+    return say(figure, "Share of studies that find the difference, which grows with the number of patients.", *told)
 
 
 def _power(aucs: tuple[float, float], correlation: float, prevalence: float, patients: float) -> float:

@@ -7,12 +7,13 @@ import seaborn as sns
 
 from . import facts
 from .figures import COLOURS, FOCUS, OTHERS
+from .words import number, say, series
 
 _CLASSES = ((1, "positive", FOCUS, 0.17), (0, "rest", OTHERS, -0.17))
 _LEAKS = {
-    "scaling": "scaling by\nall patients",
+    "scaling": "scaled on\nall patients",
     "setting": "setting chosen\non the test fold",
-    "features": "features chosen\nby all patients",
+    "features": "features chosen\non all patients",
     "slices": "split by slice",
 }
 
@@ -37,7 +38,17 @@ def one_fold(losses: list[float], scores: pd.DataFrame) -> plt.Figure:
     right.set(xlabel="score of a held-out patient (log-odds)", ylim=(-0.6, 0.6), yticks=[])
     sns.despine(right.figure)
     right.spines["left"].set_visible(False)
-    return figure
+    return say(
+        figure,
+        f"Left, training loss in {len(losses)} epochs, {losses[0]:.2f} to {losses[-1]:.2f}; knowing nothing, 0.69.",
+        f"Right, scores of held-out patients as dots: {_by_class(scores)}.",
+    )
+
+
+def _by_class(scores: pd.DataFrame) -> str:
+    """Number of the patients of each class, and where their scores lie."""
+    groups = [(name, scores.score[scores.label == label]) for label, name, *_ in _CLASSES]
+    return "; ".join(f"{len(own)} {name}, {series(own, '.2f')}" for name, own in groups if len(own))
 
 
 def _dots(axes: plt.Axes, row: float, scores: pd.DataFrame, limit: float) -> None:
@@ -81,7 +92,11 @@ def arms(rows: list[tuple[str, pd.DataFrame, tuple[str, ...]]], headings: tuple[
     axes.set_ylim(-0.5, len(rows) - 0.5)
     axes.tick_params(axis="y", length=0)
     sns.despine(figure, left=True)
-    return figure
+    told = []
+    for name, scores, texts in rows:
+        beside = ", ".join(f"{heading} {text}" for heading, text in zip(headings, texts, strict=True))
+        told.append(f"{name}: {_by_class(scores)}; {beside}.".replace("\n", " "))
+    return say(figure, "Every patient's score as a dot, a row a model.", *told)
 
 
 def readouts(table: pd.DataFrame) -> plt.Figure:
@@ -93,14 +108,17 @@ def readouts(table: pd.DataFrame) -> plt.Figure:
     names = list(dict.fromkeys(table.sequences))
     figure, panels = plt.subplots(1, len(names), sharey=True, squeeze=False, figsize=(7.2, 3.7), layout="constrained")
     steps = {"probe": "linear\nprobe", "lp-ft": "LP-FT", "full": "full\nfine-tuning"}
+    told = []
     for axes, name in zip(panels[0], names, strict=True):
         ends = []
-        for number, arm in enumerate(facts.NAMES):
+        for place, arm in enumerate(facts.NAMES):
             own = facts.select(table, sequences=name, arm=arm).set_index("readout").reindex(steps).dropna(subset="auc")
-            x = np.array([list(steps).index(readout) for readout in own.index]) + 0.09 * (number - 1)
+            x = np.array([list(steps).index(readout) for readout in own.index]) + 0.09 * (place - 1)
             error = np.array([own.auc - own.low, own.high - own.auc])
             axes.errorbar(x, own.auc, yerr=error, fmt="o-", color=COLOURS[arm], lw=2, elinewidth=0.8, ms=5)
             ends += [(own.auc.iloc[-1], arm)] if len(own) else []
+            values = ", ".join(f"{facts.READOUTS[k] or 'full fine-tuning'} {auc:.3f}" for k, auc in own.auc.items())
+            told += [f"{name}, {facts.NAMES[arm]}: {values}."] if len(own) else []
         y = -np.inf
         for auc, arm in sorted(ends):
             y = max(auc, y + 0.035)  # labels of curves that end together stand above one another
@@ -111,7 +129,7 @@ def readouts(table: pd.DataFrame) -> plt.Figure:
         axes.set(title=name, xlim=(-0.35, 3.2))
     panels[0, 0].set_ylabel("AUC with 95 % interval")
     sns.despine(figure)
-    return figure
+    return say(figure, "AUC by readout, a panel a sequence, a line an initialisation.", *told)
 
 
 def leaks(table: pd.DataFrame) -> plt.Figure:
@@ -122,9 +140,14 @@ def leaks(table: pd.DataFrame) -> plt.Figure:
     """
     names = list(dict.fromkeys(table.leak))
     rng = np.random.default_rng(0)
+    told = []
     figure, axes = plt.subplots(figsize=(7.2, 0.95 * len(names) + 1.1), layout="constrained")
     for position, name in enumerate(reversed(names)):
         own = table[table.leak == name]
+        of = own.groupby(own.permutation > 0)[["honest", "leaking"]].mean()
+        kinds = {False: "true", True: "permuted"}
+        pairs = [f"{kinds[k]} {' to '.join(map(number, values))}" for k, *values in of.itertuples()]
+        told.insert(0, f"{_LEAKS[name]}: {', '.join(pairs)}.")
         for upper, rows in ((0.2, own[own.permutation == 0]), (-0.2, own[own.permutation > 0])):
             y = position + upper
             means = rows.honest.mean(), rows.leaking.mean()
@@ -145,4 +168,4 @@ def leaks(table: pd.DataFrame) -> plt.Figure:
     axes.tick_params(axis="y", length=0)
     axes.set(xlabel="AUC; hollow: mean over permuted labels, each of them a dot", xlim=(None, 1), ylim=(-0.5, None))
     sns.despine(figure, left=True)
-    return figure
+    return say(figure, "AUC, honest to leaking, with true labels and as the mean over permuted ones.", *told)

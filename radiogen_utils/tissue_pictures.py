@@ -17,6 +17,7 @@ from .figures import DECATHLON, show_slice
 from .lesions import LesionPatches
 from .patches import PATCH_SIZE
 from .pretraining import TISSUES
+from .words import say
 
 BRATS = "Data: BraTS 2020, high-grade cases (Menze et al. 2015; Bakas et al. 2017, 2018)"
 COLOURS = dict(zip(TISSUES, ("#56b4e9", "#f0e442", "#d55e00"), strict=True))
@@ -76,6 +77,11 @@ def _name_row(axes: plt.Axes, name: str) -> None:
     axes.text(-0.05, 0.5, name, transform=axes.transAxes, rotation=90, ha="right", va="center", fontsize=9)
 
 
+def _shares(shares: Iterable[float]) -> str:
+    """Shares of the tissues in words."""
+    return ", ".join(f"{share:.0%} {name}" for share, name in zip(shares, TISSUES, strict=True))
+
+
 def lesions(data: LesionPatches, rows: list[int], sequences: tuple[str, ...]) -> plt.Figure:
     """Patches in some sequences and their tissues; a column a case.
 
@@ -93,7 +99,10 @@ def lesions(data: LesionPatches, rows: list[int], sequences: tuple[str, ...]) ->
     for axes, name in zip(grid[:, 0], (*sequences, "tissues"), strict=True):
         _name_row(axes, name)
     _name_tissues(figure)
-    return figure
+    counts = np.array([np.bincount(data.tissues[row].ravel(), minlength=4)[1:] for row in rows])
+    told = "; ".join(map(_shares, counts / counts.sum(1, keepdims=True)))
+    shown = f"{' and '.join(sequences)} in grey, and the tissues in colour"
+    return say(figure, f"{len(rows)} glioblastomas cut out of their slices: {shown}. Of each: {told}.")
 
 
 def dense_task(image: np.ndarray, tissues: np.ndarray) -> plt.Figure:
@@ -119,13 +128,17 @@ def dense_task(image: np.ndarray, tissues: np.ndarray) -> plt.Figure:
             axes.plot([-0.5, 79.5], [line, line], color="0.5", lw=0.4)
         axes.add_patch(plt.Rectangle((8 * x - 0.5, 8 * y - 0.5), 8, 8, fill=False, ec="white", lw=2))
     inside = shares[:, y, x] / coverage[y, x]
-    answer = ", ".join(f"{share:.0%} {name}" for name, share in zip(TISSUES, inside, strict=True))
+    answer = _shares(inside)
     titles = "what the network sees", "its tissues, 10×10 cells", "the answer asked for"
     for axes, title in zip(grid[0], titles, strict=True):
         axes.set_title(title, fontsize=9)
     _name_tissues(figure)
     figure.suptitle(f"white cell: {answer}", fontsize=9)
-    return figure
+    return say(
+        figure,
+        "Three squares: a tumour in grey; its tissues in colour under a grid of 10 by 10 cells; each cell in the mixed",
+        f"colour of its tissues, darker where the tumour covers less of it. White cell: {answer}.",
+    )
 
 
 def dense_networks(name: str, images: np.ndarray, channels: int = 1) -> dict[str, nn.Module]:
@@ -156,13 +169,20 @@ def answers(images: np.ndarray, tissues: np.ndarray, networks: dict[str, nn.Modu
     for axes, image in zip(grid[0], images, strict=True):
         show_slice(axes, image[len(image) // 2])
     rows = {"the truth": truth} | {name: dense.predict_shares(net, images) for name, net in networks.items()}
+    told = []
     for line, (name, shares) in zip(grid[1:], rows.items(), strict=True):
         for axes, share, covered in zip(line, shares, coverage, strict=True):
             axes.imshow(cell_image(share, covered), interpolation="nearest")
         _name_row(line[0], name)
+        mean = (shares / np.maximum(shares.sum(1, keepdims=True), 1e-9) * coverage[:, None]).sum((0, 2, 3))
+        told.append(f"{name}, {_shares(mean / mean.sum())}")
     _name_row(grid[0, 0], "patch")
     _name_tissues(figure)
-    return figure
+    return say(
+        figure,
+        f"{len(images)} tumours in grey, a column each; below, cells in the mixed colours of their tissues.",
+        f"Over all: {'; '.join(told)}.",
+    )
 
 
 def explained_variance(records: dict[str, list[dict]]) -> plt.Figure:
@@ -172,17 +192,21 @@ def explained_variance(records: dict[str, list[dict]]) -> plt.Figure:
         records: input -> records of `dense.pretrain_dense`, one a network.
     """
     figure, axes = plt.subplots(figsize=(6.4, 0.75 * len(records) + 1.2), layout="constrained")
-    for y, found in enumerate(reversed(records.values())):
+    told = []
+    for y, (name, found) in enumerate(reversed(records.items())):
+        means = []
         for shift, tissue in zip((0.2, 0, -0.2), TISSUES, strict=True):
             values = [record["r2"]["patch"][tissue] for record in found]
             axes.plot(values, [y + shift] * len(values), "|", color=DARK[tissue], ms=7, alpha=0.6)
             axes.plot(np.mean(values), y + shift, "o", color=DARK[tissue], ms=7)
             axes.text(max(values) + 0.012, y + shift, tissue, color=DARK[tissue], va="center", fontsize=8)
+            means.append(f"{tissue} {np.mean(values):.2f}")
+        told.insert(0, f"{name}: {', '.join(means)}.")
     axes.set_yticks(range(len(records)), list(records)[::-1])
     axes.set(xlabel="variance explained in cases not seen (R²)", xlim=(0, 1.12))
     axes.set_xticks(np.linspace(0, 1, 6))
     sns.despine(figure)
-    return figure
+    return say(figure, "Variance explained in cases not seen, R², mean of the networks.", *told)
 
 
 def held_out_losses(records: dict[str, list[dict]]) -> plt.Figure:
@@ -192,7 +216,7 @@ def held_out_losses(records: dict[str, list[dict]]) -> plt.Figure:
         records: as for `explained_variance`.
     """
     figure, axes = plt.subplots(figsize=(6.4, 3.4), layout="constrained")
-    lowest = np.inf
+    lowest, told = np.inf, []
     for (name, found), colour in zip(records.items(), sns.color_palette("colorblind", len(records)), strict=True):
         curves = np.array([[epoch["held_out_loss"] for epoch in record["curve"]] for record in found])
         epochs = np.arange(1, curves.shape[1] + 1)
@@ -200,10 +224,12 @@ def held_out_losses(records: dict[str, list[dict]]) -> plt.Figure:
         axes.plot(epochs, np.median(curves, 0), color=colour, lw=2)
         lowest = min(np.median(curves[:, -1]), lowest - 0.05)  # names below each other
         axes.text(epochs[-1] + 0.4, lowest, name, color=colour, va="center", fontsize=9)
+        first, last = np.median(curves, 0)[[0, -1]]
+        told.append(f"{name}: {first:.2f} to {last:.2f} in {len(epochs)} epochs, median of {len(found)} networks.")
     axes.set(xlabel="epoch", ylabel="loss on held-out cases (nats)", ylim=(0.3, 1.15), xlim=(1, epochs[-1] * 1.25))
     axes.set_xticks([1, *range(8, epochs[-1] + 1, 8)])
     sns.despine(figure)
-    return figure
+    return say(figure, "Loss on held-out cases by epoch, a line a network.", *told)
 
 
 def choices(rows: dict[str, float], first: str) -> plt.Figure:
@@ -222,7 +248,8 @@ def choices(rows: dict[str, float], first: str) -> plt.Figure:
     axes.set_yticks(range(len(rows)), sorted(rows, key=rows.get), fontsize=9)
     axes.set(xlabel="variance explained in cases not seen (mean R² of the tissues)", xlim=(0, 1.1 * max(rows.values())))
     sns.despine(figure)
-    return figure
+    told = "; ".join(f"{name} {rows[name]:.2f}" for name in sorted(rows, key=rows.get, reverse=True))
+    return say(figure, f"Mean R² of the tissues in cases not seen, of each way to pretrain: {told}.")
 
 
 def loss_curve(losses: list[float], prior: float) -> plt.Figure:
@@ -235,7 +262,8 @@ def loss_curve(losses: list[float], prior: float) -> plt.Figure:
     axes.set(xlabel="epoch", ylabel="training loss (nats)")
     axes.xaxis.get_major_locator().set_params(integer=True)
     sns.despine(figure)
-    return figure
+    fell = f"{losses[0]:.3f} to {losses[-1]:.3f} in {len(losses)} epochs"
+    return say(figure, f"Training loss by epoch: {fell}; always the mean shares, {prior:.3f}.")
 
 
 def mean_shares_loss(tissues: np.ndarray) -> float:

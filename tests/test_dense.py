@@ -200,7 +200,7 @@ def test_always_the_mean_costs_its_entropy():
 def test_pictures_of_answers_have_a_row_a_network():
     data = patches(6)
     figure = tissue_pictures.answers(data.images[:2, [1]], data.tissues[:2], {"a": models.create("compact", 1, 3)})
-    assert len(figure.axes) == 3 * 2
+    assert len(figure.axes) == 3 * 2 and "Over all: the truth, " in figure.alt and "; a, " in figure.alt
 
 
 def test_memory_knows_what_it_has_seen_and_nothing_else():

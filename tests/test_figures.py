@@ -44,6 +44,8 @@ def test_heatmaps_share_one_scale_and_end_at_the_tumour():
     tiles = [figures.Tile(f"P{i}", i == 1, patch, mask, {"map": heatmap}) for i, heatmap in enumerate(maps)]
     figure = figures.figure3({"group": tiles})
     assert [axes.get_title() for axes in figure.axes[:2]] == ["P0", "P1, wrong"]
+    assert {text.get_text() for text in figure.axes[0].texts} == {"R", "L", "group\npatch"}
+    assert "group: P0; P1, wrong. map: brightest in P0; dark in 1 of 2." in figure.alt
     shown = [axes.images[1] for axes in figure.axes if len(axes.images) == 2]
     assert [image.get_clim() for image in shown] == [(0, 0.2)] * 2
     for image, heatmap in zip(shown, maps, strict=True):
@@ -68,6 +70,23 @@ def test_margins_of_every_network_stand_in_their_own_strip():
         assert dots == [[-value, -value], [value, value]]  # from the bottom
     labels = [label.get_text() for label in left.get_yticklabels()]
     assert labels == ["Grad-CAM, random weights", "Grad-CAM, trained"]
+    told = "irregularity ρ: Grad-CAM, trained +0.20 (+0.20 to +0.20); Grad-CAM, random weights −0.20 (−0.20 to −0.20)."
+    assert told in left.figure.alt
+
+
+def test_a_patch_says_where_its_tumour_lies():
+    patch = np.zeros((80, 80), np.uint8)
+    patch[20:61, 30:50] = 90
+    assert figures.patch_with_rulers(patch, "P0").alt == (
+        "A tumour cut out of its slice, grey on black: P0. It fills rows 20 to 60 and columns 30 to 49."
+    )
+
+
+def test_slices_have_their_sides_marked_once_a_row():
+    image, mask = np.zeros((9, 9, 2), np.uint8), np.zeros((9, 9), bool)
+    figure = figures.slices([("slice 1", image, mask), ("slice 2", image, mask)], ("FLAIR", "post-contrast"))
+    assert [[text.get_text() for text in axes.texts] for axes in figure.axes] == [["R", "L"], []] * 2
+    assert "slice 1; slice 2; of each FLAIR, post-contrast. The patient's right is on the left." in figure.alt
 
 
 @pytest.mark.parametrize("synthetic", [True, False])
@@ -76,6 +95,7 @@ def test_the_phantom_is_called_so_and_real_data_by_their_source(synthetic, tmp_p
     figures.finish(figure, tmp_path / "a.png", synthetic)
     texts = [text.get_text() for text in figure.texts]
     assert texts == [figures.SYNTHETIC if synthetic else figures.ATTRIBUTION]
+    assert getattr(figure, "alt", "") == f"{figures.SYNTHETIC}." * synthetic
     again, _ = plt.subplots()
     (tmp_path / "again").mkdir()
     figures.finish(again, tmp_path / "again" / "a.png", synthetic)

@@ -1,5 +1,8 @@
 """`own_tumour`: the score is the package's, the uncertainty is honest, and what is unlike the training is named."""
 
+import dataclasses
+
+import matplotlib.pyplot as plt
 import nibabel
 import numpy as np
 import pandas as pd
@@ -66,6 +69,16 @@ def test_every_network_of_the_published_run_answers(networks, own):
     found = own_tumour.assess(own, networks)
     assert len(networks) == len(found.scores) == 10 and np.ptp(found.scores) > 0.1
     assert found.attention.shape == (80, 80) and found.attention.min() >= 0 and found.unusual == ()
+
+
+def test_sides_are_marked_where_they_are_known(networks, own, reference):
+    found = own_tumour.assess(own, networks)
+    for oriented in (True, False):
+        figure = figures.own_tumour(dataclasses.replace(own, oriented=oriented), found, reference)
+        marks = [text.get_text() for text in figure.axes[0].texts]
+        assert marks == ["R", "L"] * oriented
+        assert f"score {found.score:+.2f}; probability" in figure.alt and "like cluster 2: the largest" in figure.alt
+        plt.close(figure)
 
 
 def test_recalibration_finds_the_true_log_odds(reference):

@@ -23,6 +23,7 @@ def test_the_curves_are_of_the_group_and_of_all_others():
     figure = pictures.survival_curves(survival, pd.Series([True, True, False, False], index), "those")
     words = [text.get_text() for text in figure.axes[0].texts]
     assert words == ["those (2)", "all others (2)"]
+    assert "those: 2 patients, 0% after 2 years. all others: 2 patients, 100% after 2 years." in figure.alt
     first, *_ = (line for line in figure.axes[0].lines if len(line.get_xdata()) > 2)
     assert list(first.get_ydata())[-1] == 0 and max(first.get_xdata()) == pytest.approx(2)
 
@@ -34,7 +35,7 @@ def test_the_square_is_where_the_patch_comes_from():
     left, right = figure.axes
     (square,) = (patch for patch in left.patches if isinstance(patch, Rectangle))
     assert (square.get_x() + 0.5, square.get_y() + 0.5) == (200 - 40, 104 - 40)
-    assert "cut off, 20%" in left.get_title()
+    assert "cut off, 20%" in left.get_title() and "cuts off 20% of it" in figure.alt
     np.testing.assert_array_equal(right.images[0].get_array() > 0, patches.crop(mask, [104, 200], 80))
 
 
@@ -44,9 +45,16 @@ def test_both_renderings_show_their_levels():
     masks[:, 20:40, 20:40] = True
     figure = pictures.renderings({"one": (values, masks, 1)})
     window = patches.head_window(values)
-    assert figure.axes[1].get_title() == f"networks: 0–{window[1]:.0f}"
+    assert figure.axes[1].get_title() == f"networks: 0–{window[1]:.0f}" and figure.axes[1].get_title() in figure.alt
     np.testing.assert_array_equal(figure.axes[1].images[0].get_array(), patches.stretch(values[1], window))
     assert len(pictures.densities({"one": (values, masks)}).axes) == 1
+
+
+def test_the_slice_in_front_has_its_sides_marked():
+    images = [(np.zeros((64, 64), np.uint8), np.zeros((64, 64), bool))] * 2
+    figure = pictures.patient_to_label("P1", images, "", "cluster 2\n→ yes")
+    marks = [[text.get_text() for text in axes.texts] for axes in figure.axes[0].child_axes]
+    assert marks == [[], ["R", "L"]] and "(P1)" in figure.alt and "(cluster 2 → yes)" in figure.alt
 
 
 def test_how_far_a_tumour_lies_to_the_right_of_the_head(tiny_cohort):
@@ -79,5 +87,6 @@ def test_each_hospital_has_its_patients_and_the_share_of_the_group():
     inside = pd.Series([True, False, False, True, True], patients)
     figure = pictures.institutions(inside, pd.Series(["DU", "DU", "DU", "DU", "own"], patients), "those")
     axes = figure.axes[0]
+    assert figure.alt.endswith(": Henry Ford Hospital (DU) 2 of 4; own 1 of 1.")
     assert [label.get_text() for label in axes.get_yticklabels()] == ["own", "Henry Ford Hospital (DU)"]
     assert [text.get_text().strip() for text in axes.texts[:2]] == ["1 of 1: 100%", "2 of 4: 50%"]

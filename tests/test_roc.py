@@ -98,7 +98,9 @@ def predictions(untied):
 
 def test_figure_2_shows_the_mean_curves_their_areas_and_the_published_one(predictions):
     models = [facts.FIRST_STUDY, Model("scratch")]
-    (axes,) = roc.figure2(predictions, models).axes
+    figure = roc.figure2(predictions, models)
+    assert figure.alt.count("area 0.") == 3 and "article, glioblastoma MRI, area 0.730: sensitivity 0." in figure.alt
+    (axes,) = figure.axes
     drawn = [(line.get_xdata(), line.get_ydata()) for line in axes.lines]
     texts = [text.get_text() for text in axes.texts]
     np.testing.assert_array_equal(drawn[0], article.ROC.T)
@@ -116,8 +118,10 @@ def test_figure_2_shows_the_mean_curves_their_areas_and_the_published_one(predic
 
 def test_the_threshold_s_picture_counts_and_marks_the_point(untied):
     y, (score, *_) = untied
-    axes = {a.get_xlabel(): a for a in roc.threshold_picture(y, score, 0.4).axes}
+    figure = roc.threshold_picture(y, score, 0.4)
+    axes = {a.get_xlabel(): a for a in figure.axes}
     found = roc.confusion(y, score, 0.4)
+    assert f"threshold, 0.40: {found.true_positives} true positives, " in figure.alt
     (point,) = [line for line in axes["1 − specificity"].lines if line.get_marker() == "o"]
     assert (point.get_xdata()[0], point.get_ydata()[0]) == (1 - found.specificity, found.sensitivity)
     texts = [text.get_text() for text in axes[""].texts]
@@ -143,6 +147,7 @@ def test_readouts_are_grouped_by_input_with_the_article_first(predictions):
 
 def test_the_power_s_picture_marks_the_cohort(untied):
     figure = roc.power_picture((0.73, 0.68), {"one": 0.5, "mean": 0.9}, 24 / 110, 110)
+    assert "mean: " in figure.alt and figure.alt.count("with 110 patients, 80 % with ") == 2
     points = [line for line in figure.axes[0].lines if line.get_marker() == "o"]
     for point, correlation in zip(points, (0.5, 0.9), strict=True):
         error = power.standard_error(0.73, 0.68, correlation, 24, 86)

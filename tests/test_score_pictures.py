@@ -32,6 +32,7 @@ def words(figure):
 def test_one_fold_shows_every_loss_and_every_held_out_patient(scores):
     figure = pictures.one_fold([0.7, 0.65, 0.6], scores)
     left, right = figure.axes
+    assert "3 epochs, 0.70 to 0.60" in figure.alt and "2 positive, 0.50 to 1.00, median 0.75; 3 rest" in figure.alt
     assert list(left.lines[0].get_ydata()) == [0.7, 0.65, 0.6]
     assert drawn(right) == sorted(scores.score) and "positive (2)" in words(figure) and "rest (3)" in words(figure)
 
@@ -55,6 +56,7 @@ def test_a_panel_a_sequence_and_a_line_an_initialisation():
     alone = table[:1].assign(arm="natural", sequences="post-contrast")  # a point needs no line
     figure = pictures.readouts(pd.concat([table, alone]))
     assert [axes.get_title() for axes in figure.axes] == ["FLAIR", "post-contrast"]
+    assert "FLAIR, from scratch: linear probe 0.600, full fine-tuning 0.629." in figure.alt
     curves = [c.lines[0].get_ydata() for c in figure.axes[0].containers]
     assert [list(curve) for curve in curves if len(curve)] == [list(table.auc[:2]), list(table.auc[2:4])]
     assert "natural" not in "".join(text.get_text() for text in figure.axes[0].texts) and "natural" in words(figure)
@@ -64,7 +66,9 @@ def test_leaks_show_true_labels_filled_and_the_mean_of_permuted_ones_hollow():
     table = pd.DataFrame(
         {"leak": "slices", "permutation": [0, 1, 2], "honest": [0.7, 0.4, 0.6], "leaking": [0.9, 0.7, 0.8]}
     )
-    axes = pictures.leaks(table).axes[0]
+    figure = pictures.leaks(table)
+    assert "split by slice: true 0.700 to 0.900, permuted 0.500 to 0.750." in figure.alt
+    axes = figure.axes[0]
     big = {
         round(float(line.get_xdata()[0]), 3): line.get_markerfacecolor() for line in axes.lines if line.get_ms() == 8
     }

@@ -6,8 +6,6 @@ since, is executed here if it needs no data, and shown without outputs if it doe
 """
 
 import argparse
-import ast
-import contextlib
 import importlib
 import json
 import os
@@ -19,7 +17,6 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 
 import pandas as pd
 
@@ -158,7 +155,7 @@ def page(chapter: Chapter, folder: Path) -> dict:
         data.append("the cohort's images, which this site may not pass on")
     source = f"This chapter reads {' and '.join(data)}; " if data else ""
     cells, heading, targets = [], "", set()
-    modules, explored = imported(chapter.code), explorers(chapter, folder)
+    explored = explorers(chapter, folder)
     for cell in notebook["cells"]:
         text, tags = authoring.source(cell), authoring.tags(cell)
         if cell["cell_type"] == "markdown":
@@ -177,7 +174,7 @@ def page(chapter: Chapter, folder: Path) -> dict:
         targets |= set(names)
         cells.append(cell)
         if any("image/png" in output.get("data", {}) for output in cell.get("outputs", ())):
-            cell["metadata"]["mystnb"] = {"image": {"alt": alternative(cell, heading, modules)}}
+            cell["metadata"]["mystnb"] = {"image": {"alt": alternative(cell, heading)}}
             cells.append(_markdown(f"{{.provenance}}\nDrawn by the cell above. {source}run: {chapter.origin}."))
             cells += [_markdown(explored.pop(call)) for call in [*explored] if call in text]
     if not chapter.origin:
@@ -193,33 +190,15 @@ def target(figure: str) -> str:
     return "cell-" + Path(figure).stem.replace("_", "-")
 
 
-def alternative(cell: dict, heading: str, modules: dict[str, ModuleType]) -> str:
-    """What a figure shows, in words: as the cell says it, else as the function that draws it does.
+def alternative(cell: dict, heading: str) -> str:
+    """What a cell's figures show, in words: what is said on them (`words.say`), which the outputs' metadata keep.
 
     Args:
         cell: code cell.
         heading: of the section that it stands in.
-        modules: `imported` of the notebook.
     """
-    if "alt" in cell["metadata"]:
-        return cell["metadata"]["alt"]
-    for name, function in re.findall(r"\b(\w+)\.([a-z]\w*)\(", authoring.source(cell)):
-        draw = getattr(modules.get(name), function, None)
-        if "Figure" in str(getattr(draw, "__annotations__", {}).get("return")):
-            return f"{heading}: {draw.__doc__.splitlines()[0].rstrip('.')}"
-    return f"Figure of the section “{heading}”"
-
-
-def imported(text: str) -> dict[str, ModuleType]:
-    """The course's modules that a notebook's code imports, by the name that they have there."""
-    found = {}
-    for node in ast.walk(ast.parse(text)):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("radiogen_utils"):
-            for alias in node.names:
-                with contextlib.suppress(ModuleNotFoundError):  # what is no module
-                    module = importlib.import_module(f"{node.module}.{alias.name}")
-                    found[alias.asname or alias.name] = module
-    return found
+    told = [output.get("metadata", {}).get("image/png", {}).get("alt") for output in cell["outputs"]]
+    return " ".join(filter(None, told)) or f"Figure of the section “{heading}”"
 
 
 def explorers(chapter: Chapter, folder: Path) -> dict[str, str]:

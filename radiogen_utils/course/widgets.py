@@ -18,6 +18,7 @@ from ..data.cohort import SEQUENCES, Cohort
 from ..data.own_image import OwnImage, UnusableImage
 from ..patches import percentile_window, stretch
 from ..support import is_batch
+from ..words import say
 
 if TYPE_CHECKING:  # the networks take seconds to import, and the other pieces do without
     from torch.nn import Module
@@ -91,7 +92,8 @@ def slice_browser(cohort: Cohort, patient: str) -> ipywidgets.Widget | plt.Figur
         figures.show_slice(axes, shown, mask if contour else np.zeros_like(mask))
         figures.mark_sides(axes)
         axes.set_title(f"{patient}, slice {number}, {sequence}", fontsize=9)
-        return figure
+        outlined = ", the tumour outlined" * contour
+        return say(figure, f"{axes.get_title()}: a slice of the head in grey{outlined}.", figures.SIDES)
 
     wide = {"style": {"description_width": "6em"}, "layout": {"width": "28em"}}
     return explore(
@@ -125,7 +127,7 @@ def own_tumour(
             figure, axes = plt.subplots(figsize=(8, 1))
             axes.set_axis_off()
             axes.text(0.5, 0.5, error, ha="center", va="center", color="#b2182b")
-            return figure
+            return say(figure, f"{error}.")
         return figures.own_tumour(changed, assess(changed, networks, square_down, square_right), reference)
 
     def slider(description: str, most: int, value: int = 0) -> ipywidgets.IntSlider:

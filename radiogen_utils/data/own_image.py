@@ -37,11 +37,12 @@ class OwnImage:
     """The tumour-bearing slices of one examination, FLAIR.
 
     Attributes:
-        values: (S, H, W) uint8; air is near 0. The patient's right is on the left where the file tells its orientation.
+        values: (S, H, W) uint8; air is near 0.
         masks: (S, H, W) bool, the tumour.
         name: what to call it.
         pixel: height and width of a pixel in mm; `None` where the file does not tell.
         synthetic: it shows a phantom.
+        oriented: the patient's right is known to be on the left.
     """
 
     values: np.ndarray
@@ -49,6 +50,7 @@ class OwnImage:
     name: str
     pixel: tuple[float, float] | None = None
     synthetic: bool = False
+    oriented: bool = False
 
     @property
     def head(self) -> np.ndarray:
@@ -85,7 +87,7 @@ def read(image: str | Path, mask: str | Path) -> OwnImage:
         raise UnusableImage(f"{mask}: lies elsewhere in space than the image; resample it to the image's grid")
     masks = _binary(marked, mask)
     bearing = masks.any((1, 2))
-    own = OwnImage(_eight_bits(values[bearing], image), masks[bearing], image.name, pixel)
+    own = OwnImage(_eight_bits(values[bearing], image), masks[bearing], image.name, pixel, oriented=grid is not None)
     _check(own, image, mask)
     return own
 

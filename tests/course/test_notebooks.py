@@ -56,6 +56,15 @@ def test_executed_notebooks_have_no_warning_or_error(run):
                 assert output.get("name") != "stderr" and "Warning" not in text, f"{path.stem}: {text}"
 
 
+def test_every_figure_says_what_it_shows(run):
+    for path in sorted((run / "notebooks").glob("*.ipynb")):
+        for cell in json.loads(path.read_text())["cells"]:
+            for output in cell.get("outputs", []):
+                if "image/png" in output.get("data", {}):
+                    text = output["metadata"]["image/png"]["alt"]
+                    assert 60 < len(text) < 1500, f"{path.stem}: {text}"
+
+
 def test_predictions_are_complete(run):
     table, profile = facts.read(run / "predictions.csv"), PROFILES["smoke"]
     assert list(table) == facts.COLUMNS and np.isfinite(table.score).all()

@@ -5,13 +5,13 @@ import re
 
 import pytest
 
-from radiogen_utils import article, figures
 from radiogen_utils.course import authoring, precomputed, runner, site
 from radiogen_utils.support import project_root
 
 
 def cell(text, *tags, png=False):
-    outputs = [{"output_type": "display_data", "data": {"image/png": ""}, "metadata": {}}] * png
+    metadata = {"image/png": {"alt": png}} if isinstance(png, str) else {}
+    outputs = [{"output_type": "display_data", "data": {"image/png": ""}, "metadata": metadata}] * bool(png)
     return {"cell_type": "code", "metadata": {"tags": [*tags]}, "source": text, "outputs": outputs}
 
 
@@ -36,10 +36,12 @@ def test_a_figure_says_what_it_shows_and_where_it_comes_from(folder):
         "from radiogen_utils import figures\nscores = run.scores()\n"
         'figures.finish(figures.figure1(rows), run.figures / "figure1.png")'
     )
-    made = site.page(chapter(text("## Patches"), cell(code, png=True), writes=["figures/figure1.png"]), folder)
+    made = site.page(
+        chapter(text("## Patches"), cell(code, png="Five patches."), writes=["figures/figure1.png"]), folder
+    )
     _, _, mark, shown, source = made["cells"]
     assert mark["source"] == "(cell-figure1)="
-    assert shown["metadata"]["mystnb"]["image"]["alt"] == "Patches: Figure 1: tumour patches, a row a cluster"
+    assert shown["metadata"]["mystnb"]["image"]["alt"] == "Five patches."
     assert "reads [predictions.csv](../figures/predictions.csv); run: a run" in source["source"]
 
 
@@ -48,16 +50,8 @@ def test_a_figure_of_images_names_no_file_of_scores(folder):
     assert "may not pass on" in made["cells"][-1]["source"]
 
 
-def test_an_authors_words_for_a_figure_come_first():
-    shown = cell("pictures.figure1(rows)")
-    modules = site.imported(
-        "from radiogen_utils import article, figures as pictures\nfrom radiogen_utils.facts import Model"
-    )
-    assert modules == {"article": article, "pictures": figures}
-    assert site.alternative(shown, "Patches", modules) == "Patches: Figure 1: tumour patches, a row a cluster"
-    shown["metadata"]["alt"] = "Fifteen patches."
-    assert site.alternative(shown, "Patches", modules) == "Fifteen patches."
-    assert site.alternative(cell("axes.plot(x)"), "Patches", modules) == "Figure of the section “Patches”"
+def test_a_figure_that_says_nothing_is_named_after_its_section():
+    assert site.alternative(cell("axes.plot(x)", png=True), "Patches") == "Figure of the section “Patches”"
 
 
 def test_a_runs_parameters_are_left_out_and_hidden_cells_folded(folder):
