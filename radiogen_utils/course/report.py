@@ -74,7 +74,7 @@ def claims(results: dict) -> list[dict]:
     claim = f"A network pretrained on glioblastoma reaches AUC {roc['article']['gbm'][0]:.3f}"
     rows.append((claim, tables.with_interval(_main(roc)), _reproduction(results)))
     rows += chance_claim(roc["permutations"], Model(**roc["main"]))
-    rows += [*_initialisation_claims(roc), *_margin_claims(results["heatmaps"])]
+    rows += [*_initialisation_claims(roc), *_margin_claims(results["heatmaps"]["summaries"])]
     return claim_rows(rows)
 
 
@@ -102,8 +102,8 @@ def _initialisation_claims(roc: dict):
                 yield claim, tables.marked(found, row), verdict
 
 
-def _margin_claims(heatmaps: dict):
-    summaries = {(row["question"], row["method"], row["network"]): row for row in heatmaps["summaries"]}
+def _margin_claims(rows: list[dict]):
+    summaries = {(row["question"], row["method"], row["network"]): row for row in rows}
     for question, text in (
         ("margin − core", MARGIN),
         ("irregularity ρ", "The response rises where the margin is irregular, more than without learning the label"),
@@ -130,6 +130,9 @@ def report(results: dict, method: str, ablation: list[dict], answer: str = "") -
     """
     real = not results["cohort"]["synthetic"]
     later = results.get("second_study") if real else None  # which is of the published cohort, whatever the run is of
+    claimed = second_study_claims(results) if later else []
+    if later and verdicts.published_task(results["cohort"], results["patches"]):
+        claimed += claim_rows(_margin_claims(results["heatmaps"].get("probes", [])))
     columns = ("claim", "found", "verdict", "why")
     parts = [
         *_head(results),
@@ -137,7 +140,7 @@ def report(results: dict, method: str, ablation: list[dict], answer: str = "") -
         "## The article's claims in the first study\n",
         tables.table(claims(results), columns),
         *(
-            ["## The same claims in the second study\n", tables.table(second_study_claims(results), columns)]
+            ["## The same claims in the second study\n", tables.table(claimed, columns)]
             if later
             else []
         ),
@@ -376,9 +379,11 @@ def _margin(heatmaps: dict):
         "patients share a network; Wilcoxon's p is of the folds' medians.\n"
     )
     p = ("p", lambda row: tables.p_value(row["p"]))
-    yield tables.table(
-        heatmaps["summaries"], ["question", "method", "network", tables.count("patients"), "median", tables.INTERVAL, p]
-    )
+    columns = ["question", "method", "network", tables.count("patients"), "median", tables.INTERVAL, p]
+    yield tables.table(heatmaps["summaries"], columns)
+    if rows := heatmaps.get("probes"):
+        yield "The second study's probes on FLAIR, and those of random weights: what speaks for the class in their maps.\n"
+        yield tables.table(rows, columns)
     row = heatmaps["agreement"]
     yield (
         f"Grad-CAM and occlusion of the same network agree with a median ρ of {row['median']:.2f} "
