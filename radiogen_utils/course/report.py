@@ -110,11 +110,11 @@ def _margin_claims(rows: list[dict]):
     ):
         for method in dict.fromkeys(method for _, method, _ in summaries):
             trained = summaries[question, method, "trained"]
-            rows = {name: summaries.get((question, method, f"trained − {name.split()[0]}")) for name in CONTROLS}
-            rows = {name: row for name, row in rows.items() if row}
+            less = {name: summaries.get((question, method, f"trained − {name.split()[0]}")) for name in CONTROLS}
+            less = {name: row for name, row in less.items() if row}
             found = f"median {tables.signed(trained, 'median', 2)}"
-            found += "".join(f"; beyond {name} {tables.signed(row, 'median', 2)}" for name, row in rows.items())
-            intervals = {name: (row["low"], row["high"]) for name, row in rows.items()}
+            found += "".join(f"; beyond {name} {tables.signed(row, 'median', 2)}" for name, row in less.items())
+            intervals = {name: (row["low"], row["high"]) for name, row in less.items()}
             verdict = verdicts.at_the_margin((trained["low"], trained["high"]), intervals)
             yield f"{text} ({method})", found, verdict
 
@@ -139,11 +139,7 @@ def report(results: dict, method: str, ablation: list[dict], answer: str = "") -
         *(["## The answer\n", answer] if answer else []),
         "## The article's claims in the first study\n",
         tables.table(claims(results), columns),
-        *(
-            ["## The same claims in the second study\n", tables.table(claimed, columns)]
-            if later
-            else []
-        ),
+        *(["## The same claims in the second study\n", tables.table(claimed, columns)] if later else []),
         *_errata(results),
         "## The first study against the paper\n",
         results_table(results),
@@ -382,7 +378,7 @@ def _margin(heatmaps: dict):
     columns = ["question", "method", "network", tables.count("patients"), "median", tables.INTERVAL, p]
     yield tables.table(heatmaps["summaries"], columns)
     if rows := heatmaps.get("probes"):
-        yield "The second study's probes on FLAIR, and those of random weights: what speaks for the class in their maps.\n"
+        yield "The second study's probes on FLAIR, by what in their maps speaks for the class:\n"
         yield tables.table(rows, columns)
     row = heatmaps["agreement"]
     yield (
