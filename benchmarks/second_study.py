@@ -109,7 +109,7 @@ def take_size_out(data: Patches, scores: pd.DataFrame) -> None:
     """Write second_study.json: what the networks of both studies tell besides the tumour's area, and the area alone."""
     area = pd.Series(data.masks.sum((1, 2))).groupby(data.table.patient).mean().sort_index()
     alone = dict(zip(("auc", "low", "high"), evaluation.auc_ci(data.labels, -area), strict=True))
-    every = pd.concat([scores, facts.read(precomputed.FOLDER / "predictions.csv")])
+    every = facts.join([scores, facts.read(precomputed.FOLDER / "predictions.csv")])
     networks = facts.select(every, arm=tuple(facts.NAMES), split="folds")
     found = {"small area alone": alone, "without size": beyond_size(networks, area.to_numpy())}
     (precomputed.FOLDER / "second_study.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")

@@ -5,7 +5,7 @@ them. The columns `pixels` and `network` are nullable integers, since a simple m
 network whose weights each fit draws anew.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
@@ -130,6 +130,15 @@ def select(rows: pd.DataFrame, **facts: object) -> pd.DataFrame:
             chosen = rows[name].isin(value if isinstance(value, tuple) else [value])
         rows = rows[chosen]
     return rows
+
+
+def join(tables: Iterable[pd.DataFrame]) -> pd.DataFrame:
+    """Tables of scores as one. What several hold, such as a probe that is part of both studies, counts once.
+
+    Args:
+        tables: of scores; where they differ, the first one counts.
+    """
+    return pd.concat(tables, ignore_index=True).drop_duplicates([*FACTS, "network", "repeat", "patient"])
 
 
 def of_model(rows: pd.DataFrame, model: Model) -> pd.DataFrame:

@@ -88,3 +88,10 @@ def test_a_table_takes_arrays_and_labelled_series():
     table = facts.table(PROBE, 2, repeat=3, **columns, score=np.array([0.5, -0.5]))
     assert table[["patient", "y_true", "score"]].to_numpy().tolist() == [["P1", 1, 0.5], ["P0", 0, -0.5]]
     assert (table.network == 2).all() and (table.repeat == 3).all() and list(table.index) == [0, 1]
+
+
+def test_what_both_studies_hold_counts_once(rows):
+    again = rows.assign(score=rows.score + 1)
+    other = rows.assign(repeat=rows.repeat + 100)
+    pd.testing.assert_frame_equal(facts.join([rows, again]), facts.join([rows]))
+    assert len(facts.join([rows, again, other])) == 2 * len(facts.join([rows]))
