@@ -143,6 +143,12 @@ def by_model(rows: pd.DataFrame) -> Iterator[tuple[Model, pd.DataFrame]]:
         yield Model.of(dict(zip(FACTS, values, strict=True))), own
 
 
+def together(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
+    """The rows of two tables of scores; a fit that both have, by the same network in the same repeat, is the first's."""
+    same = [*FACTS, "network", "repeat", "patient"]
+    return pd.concat([first, second], ignore_index=True).drop_duplicates(same)
+
+
 def labelled(rows: pd.DataFrame) -> pd.DataFrame:
     """A table for the eye: the columns of facts give way to an index of the models' labels."""
     labels = [str(Model.of(row)) for row in rows[FACTS].to_dict("records")]

@@ -52,6 +52,13 @@ def test_rows_are_chosen_by_facts(rows):
         facts.select(rows, colour="red")
 
 
+def test_a_fit_that_two_tables_have_counts_once(rows):
+    later = pd.concat([rows.assign(score=0.0), rows.assign(repeat=1)], ignore_index=True)
+    both = facts.together(rows, later)
+    pd.testing.assert_frame_equal(both[:8], rows)
+    assert both[8:].repeat.eq(1).all() and len(both) == 16
+
+
 @pytest.mark.parametrize("fact, value", [("pretraining", "composition"), ("pixels", 224), ("split", "institution")])
 def test_one_other_fact_is_another_model(rows, fact, value):
     assert facts.of_model(rows, replace(PROBE, **{fact: value})).empty
