@@ -52,6 +52,13 @@ def test_rows_are_chosen_by_facts(rows):
         facts.select(rows, colour="red")
 
 
+def test_a_fit_that_two_tables_have_counts_once(rows):
+    later = pd.concat([rows.assign(score=0.0), rows.assign(repeat=1)], ignore_index=True)
+    both = facts.join([rows, later])
+    pd.testing.assert_frame_equal(both[:8], rows)
+    assert both[8:].repeat.eq(1).all() and len(both) == 16
+
+
 @pytest.mark.parametrize("fact, value", [("pretraining", "composition"), ("pixels", 224), ("split", "institution")])
 def test_one_other_fact_is_another_model(rows, fact, value):
     assert facts.of_model(rows, replace(PROBE, **{fact: value})).empty
@@ -88,10 +95,3 @@ def test_a_table_takes_arrays_and_labelled_series():
     table = facts.table(PROBE, 2, repeat=3, **columns, score=np.array([0.5, -0.5]))
     assert table[["patient", "y_true", "score"]].to_numpy().tolist() == [["P1", 1, 0.5], ["P0", 0, -0.5]]
     assert (table.network == 2).all() and (table.repeat == 3).all() and list(table.index) == [0, 1]
-
-
-def test_what_both_studies_hold_counts_once(rows):
-    again = rows.assign(score=rows.score + 1)
-    other = rows.assign(repeat=rows.repeat + 100)
-    pd.testing.assert_frame_equal(facts.join([rows, again]), facts.join([rows]))
-    assert len(facts.join([rows, again, other])) == 2 * len(facts.join([rows]))
