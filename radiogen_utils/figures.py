@@ -124,9 +124,13 @@ def figure1(rows: dict[str, list[tuple[str, np.ndarray]]]) -> plt.Figure:
     figure.tight_layout()
     told = []
     for cluster, patches in rows.items():
-        titles = "; ".join(filter(None, (title.replace("\n", ", ") for title, _ in patches)))
+        titles = "; ".join(filter(None, (_in_a_line(title) for title, _ in patches)))
         told.append(f"{cluster}: {titles or f'{len(patches)} patches'}.")
     return say(figure, "Tumours cut out of their slices, grey on black.", *told, SIDES)
+
+
+def _in_a_line(title: str) -> str:
+    return ", ".join(filter(None, title.split("\n")))
 
 
 def learning_curves(records: dict[str, dict]) -> plt.Figure:
@@ -249,9 +253,7 @@ def figure3(groups: dict[str, list[Tile]], signed: bool = False, side: float = 1
     if signed:
         scale = "blue: against the class, red: for it; ±: log-odds at full colour"
     figure.supxlabel(scale, fontsize=8, color="0.3")
-    told = [
-        f"{group}: {'; '.join(_title(tile) for tile in tiles)}.".replace("\n", ", ") for group, tiles in groups.items()
-    ]
+    told = [f"{group}: {'; '.join(_in_a_line(_title(tile)) for tile in tiles)}." for group, tiles in groups.items()]
     for name, maps in large.items():
         if signed:
             mostly = sum(np.ma.median(shown) < 0 for shown in maps)
