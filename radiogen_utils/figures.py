@@ -236,7 +236,7 @@ def figure3(groups: dict[str, list[Tile]], signed: bool = False, side: float = 1
         for column, tile in zip(block.T, tiles, strict=False):
             show_slice(column[0], tile.patch)
             style = {"color": FOCUS, "weight": "bold"} if tile.wrong else {}
-            column[0].set_title(_title(tile), fontsize=7.5, **style)
+            column[0].set_title(_title(tile), fontsize=7, **style)
             for axes, (name, heatmap) in zip(column[1:], tile.maps.items(), strict=True):
                 show_slice(axes, tile.patch, tile.mask)
                 shown = _as_large(heatmap, tile.mask)
@@ -317,6 +317,7 @@ def own_tumour(own: "OwnImage", found: "Assessment", reference: "Reference") -> 
         f"Grad-CAM on it, at most {found.attention[found.mask].max(initial=0):.2f}.",
         f"Below, scores as dots: cluster 2, {series(inside, '.2f')}; the others, {series(outside, '.2f')}.",
         f"This tumour, a line: {score}; its networks from {series(found.scores, '.2f')}.",
+        *[SIDES] * own.oriented,
         *(f"{line}." for line in lines),
     )
 
