@@ -192,7 +192,8 @@ def before_after(rows: Sequence[tuple | str], words: tuple[str, str], null: floa
     fallen = sum(after < before for _, (_, before, after, *_) in lines)
     return say(
         axes.figure,
-        f"AUC, first {words[0]}, then {words[1]} with its 95 % interval; it falls in {fallen} of {len(lines)} rows.",
+        f"Two AUCs a row, {words[0]}, then {words[1]} with its 95 % interval; lower than the first in {fallen} of "
+        f"{len(lines)}.",
         rows_in_words(told, null),
     )
 

@@ -124,9 +124,13 @@ def figure1(rows: dict[str, list[tuple[str, np.ndarray]]]) -> plt.Figure:
     figure.tight_layout()
     told = []
     for cluster, patches in rows.items():
-        titles = "; ".join(filter(None, (title.replace("\n", ", ") for title, _ in patches)))
+        titles = "; ".join(filter(None, (_in_a_line(title) for title, _ in patches)))
         told.append(f"{cluster}: {titles or f'{len(patches)} patches'}.")
     return say(figure, "Tumours cut out of their slices, grey on black.", *told, SIDES)
+
+
+def _in_a_line(title: str) -> str:
+    return ", ".join(filter(None, title.split("\n")))
 
 
 def learning_curves(records: dict[str, dict]) -> plt.Figure:
@@ -232,7 +236,7 @@ def figure3(groups: dict[str, list[Tile]], signed: bool = False, side: float = 1
         for column, tile in zip(block.T, tiles, strict=False):
             show_slice(column[0], tile.patch)
             style = {"color": FOCUS, "weight": "bold"} if tile.wrong else {}
-            column[0].set_title(_title(tile), fontsize=7.5, **style)
+            column[0].set_title(_title(tile), fontsize=7, **style)
             for axes, (name, heatmap) in zip(column[1:], tile.maps.items(), strict=True):
                 show_slice(axes, tile.patch, tile.mask)
                 shown = _as_large(heatmap, tile.mask)
@@ -249,9 +253,7 @@ def figure3(groups: dict[str, list[Tile]], signed: bool = False, side: float = 1
     if signed:
         scale = "blue: against the class, red: for it; ±: log-odds at full colour"
     figure.supxlabel(scale, fontsize=8, color="0.3")
-    told = [
-        f"{group}: {'; '.join(_title(tile) for tile in tiles)}.".replace("\n", ", ") for group, tiles in groups.items()
-    ]
+    told = [f"{group}: {'; '.join(_in_a_line(_title(tile)) for tile in tiles)}." for group, tiles in groups.items()]
     for name, maps in large.items():
         if signed:
             mostly = sum(np.ma.median(shown) < 0 for shown in maps)
@@ -315,6 +317,7 @@ def own_tumour(own: "OwnImage", found: "Assessment", reference: "Reference") -> 
         f"Grad-CAM on it, at most {found.attention[found.mask].max(initial=0):.2f}.",
         f"Below, scores as dots: cluster 2, {series(inside, '.2f')}; the others, {series(outside, '.2f')}.",
         f"This tumour, a line: {score}; its networks from {series(found.scores, '.2f')}.",
+        *[SIDES] * own.oriented,
         *(f"{line}." for line in lines),
     )
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-FEW = 12
+FEW = 16
 """Rows that are told one by one; of more, a listener remembers none."""
 
 
@@ -66,7 +66,7 @@ def rows_in_words(rows: Sequence[tuple | str], null: float) -> str:
     form, told = "+.3f" if null == 0 else ".3f", []
     few = len(table) <= FEW
     for heading, own in table.groupby("heading", sort=False):
-        if few:
+        if few or len(own) == 1:
             told.append((heading and f"{heading}: ") + "; ".join(own.label + " " + own.numbers))
         elif heading:
             ends = number(own.value.min(), form), number(own.value.max(), form)

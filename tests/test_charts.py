@@ -70,7 +70,7 @@ def test_patients_beyond_the_axis_become_triangles():
 
 def test_before_and_after_are_told_apart():
     figure = charts.before_after(["FLAIR", ("net", 0.66, 0.54, 0.45, 0.64)], ("AUC", "area taken out"))
-    assert "falls in 1 of 1 rows. FLAIR: net 0.660, then 0.540 (0.450 to 0.640). 1 of 1 intervals" in figure.alt
+    assert "first in 1 of 1. FLAIR: net 0.660, then 0.540 (0.450 to 0.640). 1 of 1 intervals" in figure.alt
     (axes,) = figure.axes
     dots = {to_rgba(line.get_markerfacecolor()): line.get_xdata()[0] for line in axes.lines if line.get_marker() == "o"}
     assert dots == {to_rgba("white"): 0.66, to_rgba(charts.AFTER): 0.54}

@@ -75,8 +75,8 @@ def test_few_rows_are_told_one_by_one():
 
 def test_of_many_rows_the_ranges_and_the_extremes_are_told():
     rows = ["first", *(row(f"a{i}", 0.6 + 0.01 * i) for i in range(8)), "second", *(row(f"b{i}", -0.1) for i in "xyz")]
-    text = words.rows_in_words([*rows, *rows], 0)
+    text = words.rows_in_words([*rows, *rows, "alone", row("c", 0.4)], 0)
     assert text == (
-        "first: 16 rows, +0.600 to +0.670. second: 6 rows, −0.100 to −0.100. "
-        "Lowest of 22: second, bx −0.10 as drawn. Highest of 22: first, a7 0.67 as drawn. 6 of 22 intervals include 0."
+        "first: 16 rows, +0.600 to +0.670. second: 6 rows, −0.100 to −0.100. alone: c 0.40 as drawn. "
+        "Lowest of 23: second, bx −0.10 as drawn. Highest of 23: first, a7 0.67 as drawn. 6 of 23 intervals include 0."
     )

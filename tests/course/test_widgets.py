@@ -10,6 +10,7 @@ from ipywidgets import IntSlider, VBox
 from radiogen_utils import own_tumour
 from radiogen_utils.course import precomputed, widgets
 from radiogen_utils.data.cohort import open_cohort
+from radiogen_utils.words import number
 
 
 @pytest.fixture(autouse=True)
@@ -60,7 +61,7 @@ def test_in_batch_the_own_tumour_is_a_picture_with_its_score(tumour):
     figure = widgets.own_tumour(*tumour, grown=3)
     score = own_tumour.assess(own_tumour.moved(own, grown=3), networks).score
     titles = [axes.get_title() for axes in figure.axes]
-    assert any(f"score {score:+.2f}" in title for title in titles) and plt.get_fignums() == []
+    assert any(f"score {number(score, '+.2f')}" in title for title in titles) and plt.get_fignums() == []
 
 
 def test_moving_mask_or_square_of_the_own_tumour_scores_anew(tumour, monkeypatch):
