@@ -41,7 +41,7 @@ help:
 	@echo 'PRETRAINING=auto  glioblastoma slices: a zip or folder, phantom, or auto (data/, else the weights of the course)'
 	@echo 'PROFILE=standard  how much is computed: smoke, standard or paper'
 	@echo 'OUT=runs/PROFILE  folder of the run'
-	@echo 'TRAIN=0           1 trains (half an hour to two hours) instead of reading precomputed scores'
+	@echo 'TRAIN=0           1 trains (half an hour to an hour and a half) instead of reading precomputed scores'
 	@echo 'PYTHON=python3    the Python, 3.11 or newer, from which .venv is made'
 	@echo
 	@echo "For example: make figures DATA='my archive.zip' TRAIN=1"

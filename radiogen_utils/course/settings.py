@@ -94,6 +94,6 @@ SECONDS = {
     "read": _READ,
     "smoke": _READ | {"03": 35, "04": 140, "06": 35, "08": 60},
     "standard": _READ | {"03": 600, "04": 2430},
-    "paper": _READ | {"03": 600, "04": 5200, "08": 320},
+    "paper": _READ | {"03": 600, "04": 4700, "08": 250},
 }
 """What each notebook takes on two cores, roughly: by profile, or "read" where precomputed scores are read."""
