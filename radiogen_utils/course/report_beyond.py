@@ -87,7 +87,12 @@ def second_study(study: dict) -> Iterator[str]:
         "in [second_study.csv.gz](second_study.csv.gz).\n"
     )
     columns = (tables.MODEL, tables.count("networks"), "repeats", tables.AUC, ("SD", "sd"))
-    columns += (("SD of networks", lambda row: row.get("sd_networks")), ("bootstrap", tables.interval), tables.DELONG, tables.WITHIN)
+    columns += (
+        ("SD of networks", lambda row: row.get("sd_networks")),
+        ("bootstrap", tables.interval),
+        tables.DELONG,
+        tables.WITHIN,
+    )
     yield tables.table(study["readouts"], columns)
     yield tables.FOOTNOTE
     yield tables.WITHIN_FOLDS
