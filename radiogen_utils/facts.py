@@ -144,7 +144,7 @@ def by_model(rows: pd.DataFrame) -> Iterator[tuple[Model, pd.DataFrame]]:
 
 
 def together(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
-    """The rows of two tables of scores; a fit that both have, by the same network in the same repeat, is the first's."""
+    """The rows of two tables of scores; what both have, of one network in one repeat, is taken from the first."""
     same = [*FACTS, "network", "repeat", "patient"]
     return pd.concat([first, second], ignore_index=True).drop_duplicates(same)
 
