@@ -86,7 +86,8 @@ def second_study(study: dict) -> Iterator[str]:
         "networks as given. Where the first study's arms were given more repeats later, all count here. Every score is "
         "in [second_study.csv.gz](second_study.csv.gz).\n"
     )
-    columns = (tables.MODEL, tables.count("networks"), "repeats", tables.AUC, ("SD", "sd"))
+    networks = ("networks", lambda row: f"{row['networks']:.0f}" if row["networks"] else "new in each fit")
+    columns = (tables.MODEL, networks, "repeats", tables.AUC, ("SD", "sd"))
     columns += (
         ("SD of networks", lambda row: row.get("sd_networks")),
         ("bootstrap", tables.interval),
