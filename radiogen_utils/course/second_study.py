@@ -57,10 +57,11 @@ def variant_pairs() -> list[tuple[Model, Model]]:
     return pairs
 
 
-def variants() -> list[Model]:
-    """The models of `variant_pairs` that are no primary readout."""
+def variants(scores: pd.DataFrame) -> pd.DataFrame:
+    """The rows of a table of scores that are of a model of `variant_pairs`, the primary readout left out."""
     every = dict.fromkeys(model for pair in variant_pairs() for model in pair)
-    return [model for model in every if model.pooling == "tumour" or model.pixels != PATCH_SIZE]
+    chosen = [model for model in every if model.pooling == "tumour" or model.pixels != PATCH_SIZE]
+    return pd.concat(facts.of_model(scores, model) for model in chosen)
 
 
 def probes(data: Patches, folder: Path) -> pd.DataFrame:

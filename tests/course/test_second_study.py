@@ -64,4 +64,5 @@ def test_variants_of_the_probe_are_compared_with_like_ones():
     for first, second in pairs:
         assert first.arm == "gbm" != second.arm and first.sequences == second.sequences
         assert first.pooling == second.pooling and first.readout == second.readout == "probe"
-    assert not {facts.SECOND_STUDY} & set(second_study.variants())
+    found = [model for model, _ in facts.by_model(second_study.variants(precomputed.second_study()))]
+    assert len(found) == 12 and {(model.pooling, model.pixels) for model in found} == {("tumour", 80), ("patch", 224)}
