@@ -70,7 +70,7 @@ def _reproduction(results: dict) -> verdicts.Verdict:
 def claims(results: dict) -> list[dict]:
     """The article's claims: `claim`, what was `found`, a `verdict` that follows from the numbers, and `why`."""
     roc = results["roc"]
-    rows = [*_survival_claim(results["cohort"])]
+    rows = [*_survival_claim(results["cohort"], results["patches"]["positive"])]
     claim = f"A network pretrained on glioblastoma reaches AUC {roc['article']['gbm'][0]:.3f}"
     rows.append((claim, tables.with_interval(_main(roc)), _reproduction(results)))
     rows += chance_claim(roc["permutations"], Model(**roc["main"]))
@@ -78,7 +78,7 @@ def claims(results: dict) -> list[dict]:
     return claim_rows(rows)
 
 
-def _survival_claim(cohort: dict):
+def _survival_claim(cohort: dict, cluster: int):
     ratios = cohort.get("hazard_ratios") or {}
     if ratios.get("crude") and ratios.get("adjusted"):
         crude, adjusted = ratios["crude"], ratios["adjusted"]
@@ -86,7 +86,7 @@ def _survival_claim(cohort: dict):
         found = f"hazard ratio against the rest {text[0]}; adjusted for age and grade {text[1]}"
         intervals = [(own["low"], own["high"]) for own in (crude, adjusted)]
         verdict = verdicts.shorter_survival(*intervals, crude["proportional_p"])
-        yield "Patients of cluster 2 have markedly shorter survival", found, verdict
+        yield f"Patients of cluster {cluster} have markedly shorter survival", found, verdict
 
 
 def _initialisation_claims(roc: dict):

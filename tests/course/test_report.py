@@ -204,6 +204,8 @@ def test_the_hazard_ratio_is_shown_crude_and_adjusted_with_its_test(results):
     expected = "hazard ratio against the rest 4.4 (2.1–9.0); adjusted for age and grade 2.7 (1.1–6.7)"
     assert (found, verdict) == (expected, "supported")
     assert "changes with time (p = 0.02)" in report.report(results, "", [])
+    results["patches"]["positive"] = 3
+    assert claim(results, SURVIVAL.replace("2", "3")) == (expected, "supported")
 
 
 def test_more_than_chance_says_how_many_permutations_there_were(results):
