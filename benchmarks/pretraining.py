@@ -109,7 +109,7 @@ def _loss(
     labels = functional.grid_sample(tissues[:, None].float(), grid[:, ::2, ::2], mode="nearest", align_corners=False)
     shares = dense.tissue_shares(labels[:, 0], CELLS)
     batch = batch.contiguous(memory_format=torch.channels_last)
-    with training.autocast(bf16):
+    with training.autocast(bf16, images.device):
         logits = dense.dense_logits(made, batch) if task == "dense" else made(batch)
     if task == "dense":
         return dense.dense_loss(logits.float(), shares)

@@ -84,7 +84,7 @@ def limit(images: np.ndarray, labels: np.ndarray, backbone: str, settings: train
     steps = len(images) // size * settings.epochs
     start = time.perf_counter()
     for _ in range(steps):
-        with training.autocast(settings.bf16):
+        with training.autocast(settings.bf16, batch.device):
             logits = model(batch).float()[:, 0]
         loss = torch.nn.functional.binary_cross_entropy_with_logits(logits, targets)
         optimizer.zero_grad()

@@ -77,7 +77,7 @@ def fit_dense(
             # The nearest label at every second pixel is enough to know what a cell of 8×8 covers.
             labels = tissues[rows, None].float()
             labels = functional.grid_sample(labels, grid[:, ::2, ::2], mode="nearest", align_corners=False)[:, 0]
-            with training.autocast(settings.bf16):
+            with training.autocast(settings.bf16, where):
                 logits = dense_logits(network, batch.contiguous(memory_format=torch.channels_last)).float()
             loss = dense_loss(logits, tissue_shares(labels, logits.shape[2:]))
             optimizer.zero_grad()

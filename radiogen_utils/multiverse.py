@@ -17,8 +17,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch.nn import functional
 
-from . import transfer
-from .baselines import Baseline
+from . import training, transfer
 from .cross_validation import Arm, CrossValidation, carry_out, initial_weights
 from .data.cohort import SEQUENCES, open_cohort
 from .discriminant import ShrunkenDiscriminant
@@ -146,7 +145,7 @@ def variant_features(path: Path, variant: tuple[str, ...], initialisations: list
     chosen = slice_choices(table)
     for file, (initialisation, number) in missing.items():
         channels = np.ascontiguousarray(images[:, [SEQUENCES.index(name) for name in initialisation.sequences]])
-        network = initialisation.create(number).to(memory_format=torch.channels_last)
+        network = initialisation.create(number).to(training.device(), memory_format=torch.channels_last)
         transfer.renormalise(network, channels, initialisation.pixels)
         plain = transfer.pooled_features(network, channels, masks, initialisation.pixels)
         mirror = transfer.pooled_features(
@@ -182,14 +181,14 @@ def run_specification(specification: dict, features: np.ndarray, labels: pd.Seri
     index = {name: CHOICES[name].index(specification[name]) for name in ("augmentation", "slices", "pooling")}
     values = features[index["augmentation"], index["slices"], :, index["pooling"]]
     seed = specification["seed"]
-    split = assign_folds(labels, specification["folds"], seed).to_numpy()
+    split = assign_folds(labels, specification["folds"], seed)
+    if specification["readout"] == "logistic":
+        in_folds = np.broadcast_to(values, (specification["folds"], *values.shape))
+        return transfer.read_out(in_folds, labels.to_numpy()[None], split, seed)[0]
     scores = np.zeros(len(labels))
     for fold in range(specification["folds"]):
-        out = split == fold
-        if specification["readout"] == "logistic":
-            model = Baseline("", "logistic", None).create(seed)
-        else:
-            model = make_pipeline(StandardScaler(), ShrunkenDiscriminant())
+        out = (split == fold).to_numpy()
+        model = make_pipeline(StandardScaler(), ShrunkenDiscriminant())
         scores[out] = model.fit(values[~out], labels[~out]).decision_function(values[out])
     return scores
 

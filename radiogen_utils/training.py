@@ -109,14 +109,13 @@ def sampling_grid(parameters: torch.Tensor, shape: tuple[int, int]) -> torch.Ten
     return grid
 
 
-def autocast(bf16: bool) -> torch.autocast:
+def autocast(bf16: bool, where: torch.device) -> torch.autocast:
     """bfloat16 where it was asked for and the hardware multiplies it; else full precision."""
-    kind = device().type
-    if kind == "cuda":
+    if where.type == "cuda":
         able = torch.cuda.is_bf16_supported(including_emulation=False)
     else:  # some builds (macOS on ARM) have no oneDNN, and then not even the question
         able = torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
-    return torch.autocast(kind, torch.bfloat16, enabled=bf16 and able)
+    return torch.autocast(where.type, torch.bfloat16, enabled=bf16 and able)
 
 
 def one_cycle(
@@ -241,7 +240,7 @@ def _step(
     """One step of every network on its batch; returns the losses, (M,)."""
     batches = augment(images[chosen.flatten()], changes.flatten(0, 1)).unflatten(0, chosen.shape)
     # Batch normalisation of bfloat16 under vmap is not reliable (PyTorch issue 192617).
-    with autocast(training.bf16) if len(chosen) == 1 else nullcontext():
+    with autocast(training.bf16, images.device) if len(chosen) == 1 else nullcontext():
         logits = stack(batches).float()
     losses = (_loss(logits, targets[chosen]) * weights.gather(1, chosen)).mean(1)
     optimizer.zero_grad()

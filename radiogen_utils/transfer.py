@@ -46,8 +46,9 @@ def renormalise(network: nn.Module, images: np.ndarray, pixels: int = PATCH_SIZE
     With the statistics 0 and 1 that they are created with, random weights are no fair control.
     """
     step = -(-len(images) // STATISTICS)
-    with training.autocast(True):
-        update_bn(_batches(images[::step], pixels, training.device()), network)
+    where = next(network.parameters()).device
+    with training.autocast(True, where):
+        update_bn(_batches(images[::step], pixels, where), network)
 
 
 def _batches(images: np.ndarray, pixels: int, where: torch.device) -> Iterator[torch.Tensor]:
@@ -83,10 +84,10 @@ def pooled_features(network: nn.Module, images: np.ndarray, masks: np.ndarray, p
         much as the tumour covers of it), as in `POOLINGS`.
     """
     network.eval()
-    found = []
-    with torch.inference_mode(), training.autocast(True):
+    where, found = next(network.parameters()).device, []
+    with torch.inference_mode(), training.autocast(True, where):
         masks = torch.tensor(masks).split(BATCH)  # a copy: workers share arrays that cannot be written to
-        for batch, mask in zip(_batches(images, pixels, training.device()), masks, strict=True):
+        for batch, mask in zip(_batches(images, pixels, where), masks, strict=True):
             maps = network.features(batch).float()
             coverage = functional.adaptive_avg_pool2d(mask[:, None].to(maps), maps.shape[2:])
             tumour = (maps * coverage).sum((2, 3)) / coverage.sum((2, 3)).clamp(min=1e-6)
@@ -114,18 +115,19 @@ def fold_features(data: Patches, initialisation: Initialisation, number: int, sp
     Returns:
         (folds, patients, 2, F) float32; means over each patient's tumour slices.
     """
-    if training.device().type == "cpu":
+    where = training.device()
+    if where.type == "cpu":
         torch.set_num_threads(1)  # one network to a core
     images, patient = data.sequences(initialisation.sequences), data.table.patient
-    network = initialisation.create(number).to(training.device(), memory_format=torch.channels_last)
+    network = initialisation.create(number).to(where, memory_format=torch.channels_last)
     pixels, fold = initialisation.pixels, patient.map(split).to_numpy()
     if isinstance(network, CompactCNN):
         for block in network.blocks[:-1]:
             block[1] = _MaxPool()
         # Most of its time goes into what is the same in every fold.
         first, network.blocks[0] = network.blocks[0][:2], network.blocks[0][2:]
-        with torch.inference_mode(), training.autocast(True):
-            images = torch.cat([first(batch).cpu() for batch in _batches(images, pixels, training.device())])
+        with torch.inference_mode(), training.autocast(True, where):
+            images = torch.cat([first(batch).cpu() for batch in _batches(images, pixels, where)])
         pixels = images.shape[-1]
     found = []
     for held_out in range(split.max() + 1):

@@ -232,7 +232,7 @@ def test_bfloat16_is_used_where_it_is_asked_for_and_the_processor_has_it(bf16):
     able = torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
     if training.device().type == "cuda":
         able = torch.cuda.is_bf16_supported(including_emulation=False)
-    with training.autocast(bf16):
+    with training.autocast(bf16, training.device()):
         assert torch.is_autocast_enabled(training.device().type) == (bf16 and able)
 
 

@@ -53,6 +53,14 @@ def test_statistics_are_those_of_the_images():
     assert not torch.allclose(before, network.eval().features(torch.as_tensor(images[:8]) / 255))
 
 
+def test_a_network_is_read_where_it_is_and_not_where_fits_would_go(monkeypatch):
+    # As where there is a GPU and a notebook has made a network on the CPU: "meta" stands for the GPU.
+    monkeypatch.setattr(training, "device", lambda: torch.device("meta"))
+    data, network = cohort(4), models.create("compact", 1, 1, 0)
+    transfer.renormalise(network, data.sequences(("FLAIR",)))
+    assert np.isfinite(transfer.pooled_features(network, data.sequences(("FLAIR",)), data.masks)).all()
+
+
 def test_features_are_averages_over_the_patch_and_over_the_tumour():
     data = cohort(4)
     images = data.sequences(("FLAIR",))
