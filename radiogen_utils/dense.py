@@ -4,7 +4,6 @@ The first study asked for one answer a patch, its composition. A dense task give
 each to its place, as in semantic segmentation.
 """
 
-import json
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -166,11 +165,9 @@ def pretrain_dense(
     """
     data = fingerprint(patches.images.tobytes(), patches.tissues.tobytes(), "".join(patches.case))
     key = fingerprint(CODE, data, sequences, settings, seed)
-    record_path = path.with_suffix(".json")
-    if path.exists() and record_path.exists():
-        record = json.loads(record_path.read_text(encoding="utf-8"))
-        if record["key"] == key:
-            return record
+    record = training.kept_record(path, key)
+    if record is not None:
+        return record
     cases, held_out = split_cases(np.unique(patches.case), seed=0)
     images = patches.images[:, [SEQUENCES.index(name) for name in sequences]]
     seen, unseen = np.isin(patches.case, cases), np.isin(patches.case, held_out)

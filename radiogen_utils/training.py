@@ -330,7 +330,7 @@ def pretrain(
     data = fingerprint(slices.images.tobytes(), slices.labels.tobytes(), slices.table.to_csv())
     code = Path(pretraining.__file__).read_bytes()
     key = fingerprint(CODE, code, backbone, data, training, patches_per_slice, seed)
-    record = _kept_record(path, key)
+    record = kept_record(path, key)
     if record is not None:
         return record
     images, shares, _ = pretraining.composition_patches(slices, cases, patches_per_slice, seed)
@@ -352,7 +352,7 @@ def pretrain(
     return record
 
 
-def _kept_record(path: Path, key: str) -> dict | None:
+def kept_record(path: Path, key: str) -> dict | None:
     """The record beside the weights in `path` if they were made with this key, else `None`."""
     record_path = path.with_suffix(".json")
     if not (path.exists() and record_path.exists()):
