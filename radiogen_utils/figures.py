@@ -382,3 +382,28 @@ def margins(tables: dict[str, dict[str, pd.DataFrame]], summaries: pd.DataFrame)
     panels[0].set_yticks(range(len(strips)), [f"{method}, {network}" for method, network in reversed(strips)])
     sns.despine(figure)
     return say(figure, "Every patient as a dot; medians with 95 % interval.", *told)
+
+
+def margins_by_chance(draws: pd.DataFrame, summaries: pd.DataFrame) -> plt.Figure:
+    """Medians of the networks of many permuted labels, a dot a permutation, and that of the trained networks.
+
+    Args:
+        draws: as `heatmaps.among_permutations` takes them; methods that `summaries` has not are left out.
+        summaries: of `heatmaps.compare`.
+    """
+    methods = [name for name in dict.fromkeys(draws.method) if name in summaries.index.unique("method")]
+    figure, panels = plt.subplots(1, 2, sharey=True, figsize=(7.6, 0.8 * len(methods) + 1.1), layout="constrained")
+    rng, told = np.random.default_rng(0), []
+    for axes, (question, own) in zip(panels, draws.groupby("question", sort=False), strict=True):
+        for y, method in enumerate(reversed(methods)):
+            medians = own.loc[own.method == method, "median"]
+            trained = summaries.loc[(question, method, "trained"), "median"]
+            axes.plot(medians, y + rng.uniform(-0.18, 0.18, len(medians)), ".", ms=6, alpha=0.5, color=OTHERS)
+            axes.plot([trained, trained], [y - 0.32, y + 0.32], color=FOCUS, lw=3)
+            said = f"{question}, {method}: trained {number(trained, '+.2f')}"
+            told.append(f"{said}; {len(medians)} permutations {series(medians, '+.2f')}.")
+        axes.axvline(0, color="0.6", lw=1, ls="--", zorder=0)
+        axes.set_xlabel(f"median {question}", fontsize=9)
+    panels[0].set_yticks(range(len(methods)), methods[::-1])
+    sns.despine(figure)
+    return say(figure, "Grey dots: networks of permuted labels. Bar: the trained networks.", *told)

@@ -15,8 +15,10 @@ from scipy import ndimage, stats
 from skimage.segmentation import find_boundaries
 from torch.nn import functional
 
+from .evaluation import permutation_p
 from .patches import Patches
 from .training import predict
+from .verdicts import Verdict, at_the_margin
 
 MARGIN_WIDTH = 8
 """Width of the margin band inside the tumour's contour in pixels (about mm): one cell of the compact network's map."""
@@ -134,6 +136,11 @@ def by_fold(
     for k, part in parts.items():
         maps[fold == k] = part
     return maps
+
+
+def some_of_each_fold(fold: pd.Series, n: int) -> pd.Index:
+    """`n` patients of each fold, drawn at random, always the same ones; `fold` is by patient."""
+    return fold.sample(frac=1, random_state=0).groupby(fold).head(n).index
 
 
 def subset(data: Patches, rows: np.ndarray) -> Patches:
@@ -275,3 +282,50 @@ def compare(
             for column, question in QUESTIONS.items():
                 rows[question, method, name] = summarise(table[column], other_folds.get(name, fold))
     return pd.DataFrame(rows).T.rename_axis(["question", "method", "network"])
+
+
+def among_permutations(tables: Mapping[str, Mapping[str, pd.DataFrame]], draws: pd.DataFrame) -> pd.DataFrame:
+    """Where the trained networks' medians lie among those of networks that learnt from permuted labels.
+
+    If the label meant nothing, the true labels would be one more permutation, so the rank of their networks is an exact
+    test, and no network is taken for a sample of its own.
+
+    Args:
+        tables: method -> network ("trained" among them) -> `margin_table`.
+        draws: medians over the patients, a row a permutation, question and method: columns permutation, patients,
+            question, method, median; of the same patients as in `tables`.
+
+    Returns:
+        Indexed by question and method: permutations; median, low and high of their medians (the middle 95 %); and the
+        one-sided p values `as_much`, that permuted labels give as high a median as the trained networks', and
+        `as_little`.
+    """
+    rows = {}
+    for method, found in tables.items():
+        for column, question in QUESTIONS.items():
+            asked = (draws.question == question) & (draws.method == method)
+            medians, trained = draws.loc[asked, "median"], found["trained"][column].median()
+            if len(medians):
+                low, high = np.percentile(medians, [2.5, 97.5])
+                spread = {"median": medians.median(), "low": low, "high": high}
+                ranks = {"as_much": permutation_p(trained, medians), "as_little": permutation_p(-trained, -medians)}
+                rows[question, method] = {"permutations": len(medians)} | spread | ranks
+    index = pd.MultiIndex.from_tuples(list(rows), names=["question", "method"])
+    columns = ["permutations", "median", "low", "high", "as_much", "as_little"]
+    return pd.DataFrame(list(rows.values()), index, columns)
+
+
+def judge(summaries: pd.DataFrame, ranks: pd.DataFrame) -> dict[tuple[str, str], Verdict]:
+    """The article's claims on the margin (`verdicts.at_the_margin`), by question and method.
+
+    Args:
+        summaries: of `compare`, with random weights among the networks.
+        ranks: of `among_permutations`; where a question and method has none, permuted labels do not count.
+    """
+    bounds, found = summaries[["low", "high"]].astype(float).sort_index(), {}
+    for asked in dict.fromkeys(summaries.index.droplevel("network")):
+        own = bounds.loc[asked]
+        beyond = {"random weights": tuple(own.loc["trained − random"])}
+        permuted = tuple(ranks.loc[asked, ["as_much", "as_little"]]) if asked in ranks.index else None
+        found[asked] = at_the_margin(tuple(own.loc["trained"]), beyond, permuted)
+    return found

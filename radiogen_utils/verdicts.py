@@ -18,8 +18,6 @@ MIN_REPEATS = 2
 SIGNIFICANCE = 0.05
 MIN_PERMUTATIONS = 199
 """Permutations of the labels that a verdict needs, by the protocol, of any network."""
-SINGLE_DRAW = ("permuted labels",)
-"""Controls of heatmaps that are one draw: the networks of all folds learnt from one and the same permuted labels."""
 
 Interval = tuple[float, float]
 
@@ -185,27 +183,33 @@ def beyond_size(low: float, high: float) -> Verdict:
     return Verdict(word, reason[word])
 
 
-def at_the_margin(trained: Interval, beyond: Mapping[str, Interval]) -> Verdict:
+def at_the_margin(
+    trained: Interval, beyond: Mapping[str, Interval], permuted: tuple[float, float] | None = None
+) -> Verdict:
     """The article's claims on heatmaps: trained networks show it, and more so than each control.
 
     Args:
         trained: interval of the measure in the trained networks.
-        beyond: control ("random weights", "permuted labels") -> interval of the patients' differences, trained minus
-            control. Without any the claim is not tested: what untrained networks do as well was not learnt.
-            One of `SINGLE_DRAW` is told of, and decides nothing.
+        beyond: control, such as "random weights" -> interval of the patients' differences, trained minus control.
+        permuted: p values, each one-sided, that networks of permuted labels show it as much, and as little
+            (`heatmaps.among_permutations`), where there are many permutations; a single one decides nothing. Without
+            any control the claim is not tested: what such networks do as well was not learnt of the label.
     """
-    deciding = {name: interval for name, interval in beyond.items() if name not in SINGLE_DRAW}
-    if not deciding:
-        return Verdict(NOT_TESTED, "there is no control" if not beyond else "each control is a single draw")
-    words = [_sign(*trained), *(_sign(*interval) for interval in deciding.values())]
+    words = [_sign(*trained), *(_sign(*interval) for interval in beyond.values())]
+    names = list(beyond)
+    if permuted is not None:
+        more, less = (p < SIGNIFICANCE / 2 for p in permuted)
+        words.append(SUPPORTED if more else CONTRADICTED if less else UNDECIDED)
+        names.append("permuted labels")
+    if not names:
+        return Verdict(NOT_TESTED, "there is no control")
     reasons = {
         SUPPORTED: ("trained networks show it", "more than {}"),
         CONTRADICTED: ("trained networks show the opposite", "less than {}"),
         UNDECIDED: ("trained networks do not clearly show it", "not clearly more than {}"),
     }
-    controls = zip(words[1:], deciding, strict=True)
+    controls = zip(words[1:], names, strict=True)
     parts = [reasons[words[0]][0], *(reasons[word][1].format(name) for word, name in controls)]
-    parts += [f"{name}: a single draw, which decides nothing" for name in beyond if name in SINGLE_DRAW]
     return Verdict(_all(words), ", ".join(parts))
 
 

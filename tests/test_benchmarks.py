@@ -97,6 +97,29 @@ def test_the_ablation_scores_the_held_out_patients_of_an_inner_fold():
     assert {name for _, name in ablation.PLAN} == set(ablation.VARIANTS)
 
 
+def test_networks_of_a_permutation_give_medians_over_the_patients_whom_they_have_not_seen(tmp_path, monkeypatch):
+    from radiogen_utils import heatmaps, models
+    from radiogen_utils.course import precomputed
+    from radiogen_utils.folds import assign_folds
+
+    from .test_transfer import cohort
+
+    script, data = load("permuted_margins"), cohort(20)
+    for fold in range(10):
+        state = models.create("compact", seed=fold).state_dict()
+        models.save_weights(state, tmp_path / "permutations" / "7" / precomputed.NETWORK.format(fold))
+    met, grad_cam = [], heatmaps.grad_cam
+    monkeypatch.setattr(heatmaps, "grad_cam", lambda net, images: met.append(len(images)) or grad_cam(net, images))
+    some = data.table.patient.isin(data.labels.index[:6]).to_numpy()
+    rows = script.medians(tmp_path, data, 7, some)
+    methods = {"Grad-CAM": 20, "occlusion": 6, "class activation": 20}
+    assert [(row["method"], row["patients"]) for row in rows] == [pair for pair in methods.items() for _ in range(2)]
+    assert {row["question"] for row in rows} == set(heatmaps.QUESTIONS.values())
+    assert all(-1 <= row["median"] <= 1 and row["permutation"] == 7 for row in rows)
+    fold = data.table.patient.map(assign_folds(data.permuted(7).labels, 10, 0))
+    assert met == fold.value_counts().sort_index().tolist()
+
+
 def test_choices_of_the_pretraining_are_trained_and_judged():
     from .test_dense import patches
 

@@ -74,6 +74,20 @@ def test_margins_of_every_network_stand_in_their_own_strip():
     assert told in left.figure.alt
 
 
+def test_the_networks_of_many_permutations_stand_beside_the_trained_ones():
+    questions = ("margin − core", "irregularity ρ")
+    medians = pd.Series({(q, "Grad-CAM", "trained"): v for q, v in zip(questions, (0.5, -0.1), strict=True)})
+    draws = [{"question": q, "method": "Grad-CAM", "median": v} for q in questions for v in (-0.3, 0.1, 0.2)]
+    draws.append(draws[0] | {"method": "occlusion"})
+    summaries = medians.to_frame("median").rename_axis(["question", "method", "network"])
+    left, right = figures.margins_by_chance(pd.DataFrame(draws), summaries).axes
+    for axes, trained in ((left, 0.5), (right, -0.1)):
+        dots, bar, _ = axes.lines
+        assert list(dots.get_xdata()) == [-0.3, 0.1, 0.2] and set(bar.get_xdata()) == {trained}
+    told = "irregularity ρ, Grad-CAM: trained −0.10; 3 permutations −0.30 to +0.20, median +0.10."
+    assert told in left.figure.alt and "margin − core, Grad-CAM: trained +0.50;" in left.figure.alt
+
+
 def test_a_patch_says_where_its_tumour_lies():
     patch = np.zeros((80, 80), np.uint8)
     patch[20:61, 30:50] = 90

@@ -286,6 +286,47 @@ def test_agreement_of_maps():
     assert heatmaps.agreement(data, one, other).item() == pytest.approx((1 + rho) / 2)  # the mean of the slices
 
 
+def test_the_trained_networks_are_ranked_among_those_of_permuted_labels():
+    trained = pd.DataFrame({"contrast": [0.1, 0.2, 0.3], "rho": [0.0, 0.1, np.nan]})
+    medians = np.linspace(-0.2, 0.19, 40)  # all below the contrast's median, most below that of ρ
+    draws = pd.DataFrame({"permutation": range(40), "patients": 3, "method": "Grad-CAM", "median": medians})
+    draws = pd.concat([draws.assign(question=question) for question in heatmaps.QUESTIONS.values()])
+    found = heatmaps.among_permutations({"Grad-CAM": {"trained": trained}, "occlusion": {"trained": trained}}, draws)
+    assert list(found.index) == [("margin − core", "Grad-CAM"), ("irregularity ρ", "Grad-CAM")]  # no other draws
+    contrast, rho = (found.loc[question, "Grad-CAM"] for question in heatmaps.QUESTIONS.values())
+    assert contrast.as_much == 1 / 41 and contrast.as_little == 1 and contrast.permutations == 40
+    assert rho.as_much == (1 + (medians >= 0.05).sum()) / 41 and rho.as_little == (1 + (medians <= 0.05).sum()) / 41
+    assert -0.2 < contrast.low < contrast["median"] < contrast.high < 0.19
+    assert heatmaps.among_permutations({"other": {"trained": trained}}, draws).empty
+
+
+def test_a_verdict_follows_from_intervals_and_where_there_are_some_from_ranks():
+    values = {"trained": (0.1, 0.3), "random weights": (-0.1, 0.1), "trained − random": (0.05, 0.2)}
+    rows = {
+        (question, "Grad-CAM", name): {"low": low, "high": high}
+        for question in heatmaps.QUESTIONS.values()
+        for name, (low, high) in values.items()
+    }
+    summaries = pd.DataFrame(rows).T.rename_axis(["question", "method", "network"])
+    ranks = pd.DataFrame(
+        {"as_much": [1.0], "as_little": [0.02]},
+        pd.MultiIndex.from_tuples([("irregularity ρ", "Grad-CAM")], names=["question", "method"]),
+    )
+    found = heatmaps.judge(summaries, ranks)
+    assert {asked: verdict.word for asked, verdict in found.items()} == {
+        ("margin − core", "Grad-CAM"): "supported",
+        ("irregularity ρ", "Grad-CAM"): "contradicted",
+    }
+    assert all(verdict.word == "supported" for verdict in heatmaps.judge(summaries, ranks[:0]).values())
+
+
+def test_as_many_patients_of_each_fold_always_the_same():
+    fold = pd.Series(np.arange(50) % 5, [f"p{i}" for i in range(50)])
+    chosen = heatmaps.some_of_each_fold(fold, 3)
+    assert fold[chosen].value_counts().eq(3).all() and chosen.is_unique and len(chosen) == 15
+    assert chosen.equals(heatmaps.some_of_each_fold(fold, 3)) and set(chosen) != set(fold.index[:15])
+
+
 def test_networks_are_compared_with_the_trained_ones_patient_by_patient():
     rng = np.random.default_rng(0)
     patients = pd.Index([f"p{i}" for i in range(40)])

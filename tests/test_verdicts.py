@@ -167,12 +167,22 @@ def test_every_control_counts_and_one_is_needed(second, word):
     assert verdicts.at_the_margin(ABOVE, {}) == (NOT_TESTED, "there is no control")
 
 
-def test_a_control_of_a_single_draw_is_told_of_and_decides_nothing():
-    for interval in (ABOVE, AROUND, BELOW):
-        permuted = {"permuted labels": interval}
-        verdict = verdicts.at_the_margin(ABOVE, {"random weights": ABOVE} | permuted)
-        assert verdict.word == SUPPORTED and "permuted labels: a single draw" in verdict.why
-        assert verdicts.at_the_margin(ABOVE, permuted) == (NOT_TESTED, "each control is a single draw")
+@pytest.mark.parametrize(
+    "permuted, word, part",
+    [
+        ((0.024, 1.0), SUPPORTED, "more than permuted labels"),
+        ((0.025, 1.0), UNDECIDED, "not clearly more than permuted labels"),
+        ((0.5, 0.5), UNDECIDED, "not clearly more than permuted labels"),
+        ((1.0, 0.025), UNDECIDED, "not clearly more than permuted labels"),
+        ((1.0, 0.024), CONTRADICTED, "less than permuted labels"),
+    ],
+)
+def test_networks_of_permuted_labels_count_by_rank_at_two_sides(permuted, word, part):
+    for beyond in ({"random weights": ABOVE}, {}):
+        verdict = verdicts.at_the_margin(ABOVE, beyond, permuted)
+        assert verdict.word == word and verdict.why.endswith(f", {part}")
+    assert verdicts.at_the_margin(AROUND, {}, (0.024, 1.0)).word == UNDECIDED
+    assert verdicts.at_the_margin(ABOVE, {"random weights": BELOW}, (0.024, 1.0)).word == CONTRADICTED
 
 
 @pytest.mark.parametrize(

@@ -90,10 +90,19 @@ class FirstStudy:
                 trees, permuted, settings.folds, settings.seed
             ),
             replace(FIRST_STUDY, readout="probe"): self._permuted_probe(),
-            FIRST_STUDY: [self._permuted_network(i) for i in range(settings.network_permutations)],
+            FIRST_STUDY: [self.permuted_network(i) for i in range(settings.network_permutations)],
         }
         rows = [(*astuple(model), i, auc) for model, own in aucs.items() for i, auc in enumerate(own)]
         return pd.DataFrame(rows, columns=[*facts.FACTS, "permutation", "auc"]).astype({"pixels": "Int64"})
+
+    def permuted_network(self, number: int) -> float:
+        """AUC of the primary arm, one repeat, on one permutation of the labels; its fits are in `permutations`."""
+        folder = self.folder / "permutations" / str(number)
+        data, settings = self.data.permuted(number), self.settings
+        scores = cross_validation.cross_validate(
+            data, [self.main], folder, settings.folds, 1, settings.seed, self.scheduler
+        )
+        return float(roc_auc_score(scores.y_true, scores.score))
 
     def _trained(self, arms: list[Arm], repeats: int) -> pd.DataFrame:
         settings = self.settings
@@ -138,14 +147,6 @@ class FirstStudy:
         file = transfer.feature_file(self.folder / "features", start, 0, 0)
         features = transfer.keep_features(file, data, start, 0, split)[:, :, transfer.POOLINGS.index("patch")]
         return list(transfer.permutation_aucs([features], data.labels, split, settings.permutations, settings.seed)[1])
-
-    def _permuted_network(self, number: int) -> float:
-        folder = self.folder / "permutations" / str(number)
-        data, settings = self.data.permuted(number), self.settings
-        scores = cross_validation.cross_validate(
-            data, [self.main], folder, settings.folds, 1, settings.seed, self.scheduler
-        )
-        return float(roc_auc_score(scores.y_true, scores.score))
 
 
 def network_sizes() -> dict[str, int]:

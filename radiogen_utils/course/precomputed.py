@@ -5,6 +5,7 @@ A run with the same settings on the same patches reads their scores and networks
 
 import json
 import shutil
+from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -162,6 +163,17 @@ def flair_networks() -> list[Path]:
 def flair_scores() -> pd.DataFrame:
     """Published out-of-fold scores of the arm of `flair_networks`, all repeats; a table of scores."""
     return facts.of_model(facts.read(FOLDER / "predictions.csv"), facts.FIRST_STUDY)
+
+
+def permuted_margins(data: Patches, patients: Collection[int]) -> pd.DataFrame:
+    """What heatmaps of networks of many permuted labels do at the margin, as `heatmaps.among_permutations` takes it.
+
+    Args:
+        data: the patches; there is nothing for others than those that the networks were trained on.
+        patients: how many patients' heatmaps are at hand; medians over any other number are left out.
+    """
+    draws = pd.read_csv(FOLDER / "permuted_margins.csv")
+    return draws[draws.patients.isin(patients) & is_published(data)]
 
 
 def permuted_networks(data: Patches) -> tuple[pd.Series, dict[int, dict[str, torch.Tensor]]] | None:

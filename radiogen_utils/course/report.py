@@ -1,15 +1,13 @@
 """README's table and `figures/results.md`, written from a run's results.json."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from .. import verdicts
 from ..facts import INPUTS, NAMES, READOUTS, Model
 from . import tables
 from .report_beyond import better, beyond, chance_claim, claim_rows, multiverse, second_study, second_study_claims
 
-CONTROLS = "random weights", "permuted labels"
-"""Networks that heatmaps of trained networks are compared with."""
 MARGIN = "The network responds at the margin, more than networks that learnt nothing of the label"
 
 
@@ -74,7 +72,8 @@ def claims(results: dict) -> list[dict]:
     claim = f"A network pretrained on glioblastoma reaches AUC {roc['article']['gbm'][0]:.3f}"
     rows.append((claim, tables.with_interval(_main(roc)), _reproduction(results)))
     rows += chance_claim(roc["permutations"], Model(**roc["main"]))
-    rows += [*_initialisation_claims(roc), *_margin_claims(results["heatmaps"]["summaries"])]
+    heatmaps = results["heatmaps"]
+    rows += [*_initialisation_claims(roc), *_margin_claims(heatmaps["summaries"], heatmaps.get("permutations", ()))]
     return claim_rows(rows)
 
 
@@ -102,20 +101,24 @@ def _initialisation_claims(roc: dict):
                 yield claim, tables.marked(found, row), verdict
 
 
-def _margin_claims(rows: list[dict]):
+def _margin_claims(rows: list[dict], permutations: Iterable[dict] = ()):
     summaries = {(row["question"], row["method"], row["network"]): row for row in rows}
+    permuted = {(row["question"], row["method"]): row for row in permutations}
     for question, text in (
         ("margin − core", MARGIN),
         ("irregularity ρ", "The response rises where the margin is irregular, more than without learning the label"),
     ):
         for method in dict.fromkeys(method for _, method, _ in summaries):
             trained = summaries[question, method, "trained"]
-            less = {name: summaries.get((question, method, f"trained − {name.split()[0]}")) for name in CONTROLS}
-            less = {name: row for name, row in less.items() if row}
-            found = f"median {tables.signed(trained, 'median', 2)}"
-            found += "".join(f"; beyond {name} {tables.signed(row, 'median', 2)}" for name, row in less.items())
-            intervals = {name: (row["low"], row["high"]) for name, row in less.items()}
-            verdict = verdicts.at_the_margin((trained["low"], trained["high"]), intervals)
+            less = summaries[question, method, "trained − random"]
+            found = f"median {tables.signed(trained, 'median', 2)}; "
+            found += f"beyond random weights {tables.signed(less, 'median', 2)}"
+            ranks = None
+            if row := permuted.get((question, method)):
+                found += f"; permuted labels {row['low']:+.2f} to {row['high']:+.2f} in {row['permutations']:.0f} draws"
+                ranks = row["as_much"], row["as_little"]
+            beyond = {"random weights": (less["low"], less["high"])}
+            verdict = verdicts.at_the_margin((trained["low"], trained["high"]), beyond, ranks)
             yield f"{text} ({method})", found, verdict
 
 
@@ -129,10 +132,11 @@ def report(results: dict, method: str, ablation: list[dict], answer: str = "") -
         answer: of both studies (`publishing.answer`).
     """
     real = not results["cohort"]["synthetic"]
+    heatmaps = results["heatmaps"]
     later = results.get("second_study") if real else None  # which is of the published cohort, whatever the run is of
     claimed = second_study_claims(results) if later else []
     if later and verdicts.published_task(results["cohort"], results["patches"]):
-        claimed += claim_rows(_margin_claims(results["heatmaps"].get("probes", [])))
+        claimed += claim_rows(_margin_claims(heatmaps.get("probes", ()), heatmaps.get("permutations", ())))
     columns = ("claim", "found", "verdict", "why")
     parts = [
         *_head(results),
@@ -377,6 +381,14 @@ def _margin(heatmaps: dict):
     p = ("p", lambda row: tables.p_value(row["p"]))
     columns = ["question", "method", "network", tables.count("patients"), "median", tables.INTERVAL, p]
     yield tables.table(heatmaps["summaries"], columns)
+    if rows := heatmaps.get("permutations"):
+        yield (
+            "The same medians of networks that learnt from permuted labels, a permutation each; one-sided p values "
+            "that they are as high as the trained networks', and as low:\n"
+        )
+        spread = ("middle 95 %", tables.interval)
+        ranks = [(f"p, {name}", "as_" + key) for name, key in (("as high", "much"), ("as low", "little"))]
+        yield tables.table(rows, ["question", "method", tables.count("permutations"), "median", spread, *ranks])
     if rows := heatmaps.get("probes"):
         yield "The second study's probes on FLAIR, by what in their maps speaks for the class:\n"
         yield tables.table(rows, columns)

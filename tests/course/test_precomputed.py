@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from radiogen_utils import cross_validation, facts, models, patches, repeats
+from radiogen_utils import cross_validation, facts, models, patches, repeats, verdicts
 from radiogen_utils.course import precomputed
 from radiogen_utils.course.settings import PROFILES, Experiment
 from radiogen_utils.facts import Model
@@ -150,6 +150,17 @@ def test_size_taken_out_is_told_of_every_network_of_both_studies():
     assert set(found) == {model for model, _ in facts.by_model(networks)}
     assert all(row["low"] < row["auc"] < row["high"] for row in found.values())
     assert beyond["small area alone"]["auc"] == pytest.approx(0.696, abs=0.005)  # the protocol's, measured apart
+
+
+def test_medians_of_permuted_labels_are_of_the_published_patches_and_as_many_patients(data, monkeypatch):
+    assert precomputed.permuted_margins(data, {20, 30, 110}).empty
+    monkeypatch.setattr(precomputed, "is_published", lambda data: True)
+    draws = precomputed.permuted_margins(data, {110, 30})
+    counts = draws.groupby(["method", "question"]).permutation.nunique()
+    # At least so many, or a rank could never be rare enough for a verdict at two sides.
+    assert len(counts) == 6 and (1 / (1 + counts) < verdicts.SIGNIFICANCE / 2).all()
+    assert draws["median"].between(-1, 1).all() and not draws.duplicated(["permutation", "method", "question"]).any()
+    assert set(precomputed.permuted_margins(data, {110, 50}).method) == {"Grad-CAM", "class activation"}
 
 
 def test_networks_of_permuted_labels_are_of_the_published_patches_alone(data, monkeypatch):

@@ -406,11 +406,19 @@ def test_nothing_of_patients_stands_in_the_report_of_a_phantom(later):
     assert "second study" not in text and "multiverse" not in text and "Beyond the paper" not in text
 
 
-def test_a_control_of_a_single_draw_is_shown_and_not_counted(results):
-    summaries = results["heatmaps"]["summaries"]
-    summaries.append(summary("margin − core", "Grad-CAM", "trained − permuted", -0.3))
+@pytest.mark.parametrize(
+    "as_much, as_little, word", [(0.02, 1.0, "supported"), (0.3, 0.7, "undecided"), (1.0, 0.02, "contradicted")]
+)
+def test_networks_of_permuted_labels_decide_by_their_rank_and_one_draw_does_not(results, as_much, as_little, word):
+    heatmaps = results["heatmaps"]
+    heatmaps["summaries"].append(summary("margin − core", "Grad-CAM", "trained − permuted", -0.3))
+    assert claim(results, f"{report.MARGIN} (Grad-CAM)")[1] == "supported"
+    row = {"question": "margin − core", "method": "Grad-CAM", "permutations": 40.0, "median": 0.1}
+    heatmaps["permutations"] = [row | {"low": -0.2, "high": 0.25, "as_much": as_much, "as_little": as_little}]
     found, answer = claim(results, f"{report.MARGIN} (Grad-CAM)")
-    assert found.endswith("; beyond permuted labels -0.30 (-0.40 to -0.20)") and answer == "supported"
+    assert found.endswith("; permuted labels -0.20 to +0.25 in 40 draws") and answer == word
+    text = f"| margin − core | Grad-CAM | 40 | 0.100 | -0.200 to 0.250 | {as_much:.3f} | {as_little:.3f} |"
+    assert report.report(results, "", []).count(text) == 1
 
 
 def test_numbers_are_written_so_that_they_can_be_read():
