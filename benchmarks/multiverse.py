@@ -4,8 +4,8 @@
     python benchmarks/multiverse.py COHORT --fine-tuned 20      and the first 20 in which all weights are trained
 
 Writes figures/multiverse.csv, .json, .png and .svg. What is there already in runs/multiverse is kept, so it may be
-interrupted. On two idle cores: FROZENTIME, a fine-tuned specification from all four starts
-five minutes. Most of the committed fine-tuned ones were fitted by the same function on an NVIDIA H200.
+interrupted. On two idle cores: features half an hour, frozen readouts twenty minutes, a fine-tuned specification from
+all four starts five minutes. The committed fine-tuned ones were fitted by the same function on an NVIDIA H200.
 """
 
 import argparse
