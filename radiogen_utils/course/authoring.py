@@ -245,11 +245,16 @@ def _time(notebook: dict, stem: str) -> str:
     return f"- **Time:** about {minutes(notebook)} minutes with the exercises; running takes {seconds}."
 
 
-def readme(file: Path) -> str:
-    """README.md with the minutes of every notebook, the last column of their rows."""
+def readme(file: Path, finished: dict[Path, str]) -> str:
+    """README.md with the minutes of every notebook, the last column of their rows.
+
+    Args:
+        file: README.md.
+        finished: text of each notebook's file, as `products` writes it.
+    """
 
     def row(found: re.Match) -> str:
-        notebook = json.loads((file.parent / found[2]).read_text(encoding="utf-8"))
+        notebook = json.loads(finished[file.parent / found[2]])
         return f"{found[1]}({found[2]}){found[3]}| {minutes(notebook)} |"
 
     rows = r"^(\| \[[^]]*\])\((notebooks/\S+\.ipynb)\)(.*)\|[^|]*\|$"
@@ -274,7 +279,7 @@ def products(folder: Path = NOTEBOOKS, paths: Callable[[], dict[str, Path]] = no
     }
     written[folder / "references.md"] = references_page(folder)
     front = folder.parent / "README.md"
-    return written | ({front: readme(front)} if front.exists() else {})
+    return written | ({front: readme(front, written)} if front.exists() else {})
 
 
 def main() -> None:

@@ -4,6 +4,7 @@ import ast
 import copy
 import json
 import re
+import shutil
 import statistics
 
 import pandas as pd
@@ -97,6 +98,19 @@ def test_faults_in_the_form_are_found(damage, problem):
 def test_what_is_committed_is_what_make_notebooks_writes():
     changed = [path.name for path, text in authoring.products().items() if path.read_text(encoding="utf-8") != text]
     assert changed == [], "run make notebooks"
+
+
+def test_minutes_in_readme_are_those_of_the_notebook_as_it_is_written(tmp_path):
+    (tmp_path / "README.md").write_text("| [A](notebooks/06_heatmaps.ipynb) | heatmaps | 0 |\n", encoding="utf-8")
+    shutil.copytree(authoring.NOTEBOOKS, tmp_path / "notebooks")
+    path = tmp_path / "notebooks" / "06_heatmaps.ipynb"
+    notebook = json.loads(path.read_text(encoding="utf-8"))
+    for cell in notebook["cells"]:  # as before `make notebooks` has hidden those whose code is not for reading
+        cell["metadata"].pop("jupyter", None)
+    path.write_text(json.dumps(notebook), encoding="utf-8")
+    written = authoring.products(path.parent, lambda: {"06": path})
+    card = re.search(r"about (\d+) minutes", written[path])[1]
+    assert written[tmp_path / "README.md"] == f"| [A](notebooks/06_heatmaps.ipynb) | heatmaps | {card} |\n"
 
 
 def run_cell(code, names):
