@@ -288,7 +288,8 @@ def among_permutations(tables: Mapping[str, Mapping[str, pd.DataFrame]], draws: 
     """Where the trained networks' medians lie among those of networks that learnt from permuted labels.
 
     If the label meant nothing, the true labels would be one more permutation, so the rank of their networks is an exact
-    test, and no network is taken for a sample of its own.
+    test, and no network is taken for a sample of its own. Where the patients are some of each fold, the folds being
+    those of the true labels, it is nearly so.
 
     Args:
         tables: method -> network ("trained" among them) -> `margin_table`.
