@@ -4,8 +4,11 @@
     python benchmarks/multiverse.py COHORT --fine-tuned 20      and the first 20 in which all weights are trained
 
 Writes figures/multiverse.csv, .json, .png and .svg. What is there already in runs/multiverse is kept, so it may be
-interrupted. On two idle cores: features half an hour, frozen readouts twenty minutes, a fine-tuned specification from
-all four starts five minutes. The committed fine-tuned ones were fitted by the same function on an NVIDIA H200.
+interrupted. On two idle cores: features
+twenty minutes, frozen readouts ten. Fine-tuned fits are done start by start, random weights and dense glioblastoma
+first: sixty specifications of these two take an hour and a half (at the seconds of a fit in benchmarks/training.json),
+composition half as long, natural images two hours and a half. The committed fine-tuned ones were fitted by the same
+function, most of them on an NVIDIA H200.
 """
 
 import argparse
@@ -39,7 +42,7 @@ ALWAYS = {"augmentation": "random", "pooling": "patch"}
 
 def initialisations() -> dict[str, dict[str, Initialisation]]:
     """Every start, by the sequences that it reads."""
-    found = {name: {} for name in ("random", "composition", "dense", "natural")}
+    found = {name: {} for name in ("random", "dense", "composition", "natural")}
     for name, sequences in INPUTS.items():
         dense = tuple(WEIGHTS / f"dense_{name}_{seed}.safetensors" for seed in range(5))
         found["random"][name] = Initialisation("scratch", "compact", sequences, tuple(range(5)))
@@ -87,17 +90,18 @@ def read_frozen(folder: Path) -> tuple[pd.DataFrame, np.ndarray]:
 def fine_tuned(cohort: Path, labels: pd.Series, file: Path, wanted: int) -> tuple[pd.DataFrame, np.ndarray]:
     """The first `wanted` fine-tuned specifications; the scores of each fit are a line of `file`, fitted if missing."""
     starts, drawn = initialisations(), multiverse.draw_specifications(TRAINED, choices=FINE_TUNED)
-    done = dict(_lines(file))
-    for number, specification in enumerate(drawn[:wanted].to_dict("records")):
-        missing = [start for start in starts if (number, start) not in done]
-        if missing:
-            data, area = _variant(cohort, specification, labels)
-        for start in missing:
-            each = starts[start][specification["sequences"]]
-            scores = multiverse.fine_tune(specification, each, data, area, TRAINING[each.backbone])
-            with file.open("a", encoding="utf-8") as opened:
-                row = {"number": number, "start": start, "score": scores.round(5).tolist()}
-                opened.write(json.dumps(row) + "\n")
+    done, variants = dict(_lines(file)), {}
+    for start, (number, specification) in itertools.product(starts, enumerate(drawn[:wanted].to_dict("records"))):
+        if (number, start) in done:
+            continue
+        variant = tuple(specification[name] for name in multiverse.PATCHES)
+        if variant not in variants:
+            variants[variant] = _variant(cohort, variant, labels)
+        each = starts[start][specification["sequences"]]
+        scores = multiverse.fine_tune(specification, each, *variants[variant], TRAINING[each.backbone])
+        with file.open("a", encoding="utf-8") as opened:
+            row = {"number": number, "start": start, "score": scores.round(5).tolist()}
+            opened.write(json.dumps(row) + "\n")
     done = dict(_lines(file))
     order = sorted(done, key=lambda key: (key[0], list(starts).index(key[1])))
     rows = [{"number": n, "initialisation": start} | drawn.iloc[n].to_dict() | ALWAYS for n, start in order]
@@ -112,9 +116,9 @@ def _lines(file: Path) -> Iterator[tuple[tuple[int, str], list[float]]]:
             yield (row["number"], row["start"]), row["score"]
 
 
-def _variant(cohort: Path, specification: dict, labels: pd.Series) -> tuple[Patches, np.ndarray]:
-    """Patches of the labelled patients under a specification, and the tumour's area in each."""
-    images, masks, table = multiverse.build_variant(cohort, *(specification[name] for name in multiverse.PATCHES))
+def _variant(cohort: Path, variant: tuple[str, ...], labels: pd.Series) -> tuple[Patches, np.ndarray]:
+    """Patches of the labelled patients under one set of choices, and the tumour's area in each."""
+    images, masks, table = multiverse.build_variant(cohort, *variant)
     known = table.patient.isin(labels.index).to_numpy()
     table = table[known].assign(label=table.patient.map(labels)).reset_index(drop=True)
     kept = table[["patient", "case", "slice"]].assign(label=table.label.astype(int), exceeds=False)
@@ -190,7 +194,6 @@ def summarise(parts: dict[str, tuple[pd.DataFrame, np.ndarray]], labels: pd.Seri
             nulls[f"{kind}, {first}"] = null.round(3).tolist()
     return {
         "specifications": {kind: int(table.number.nunique()) for kind, (table, _) in parts.items()},
-        "drawn": {"frozen": FROZEN, "fine-tuned": TRAINED},
         "permutations": PERMUTATIONS,
         "compared": judge(pd.DataFrame(rows)).to_dict("records"),
         "null": nulls,

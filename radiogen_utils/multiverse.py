@@ -18,7 +18,6 @@ from sklearn.preprocessing import StandardScaler
 from torch.nn import functional
 
 from . import training, transfer
-from .baselines import Baseline
 from .cross_validation import Arm, CrossValidation, carry_out, initial_weights
 from .data.cohort import SEQUENCES, open_cohort
 from .discriminant import ShrunkenDiscriminant
@@ -181,15 +180,14 @@ def run_specification(specification: dict, features: np.ndarray, labels: pd.Seri
     """
     index = {name: CHOICES[name].index(specification[name]) for name in ("augmentation", "slices", "pooling")}
     values = features[index["augmentation"], index["slices"], :, index["pooling"]]
-    seed = specification["seed"]
-    split = assign_folds(labels, specification["folds"], seed).to_numpy()
+    folds, seed = specification["folds"], specification["seed"]
+    split = assign_folds(labels, folds, seed)
+    if specification["readout"] == "logistic":
+        return transfer.read_out([values] * folds, labels.to_numpy()[None], split, seed)[0]
     scores = np.zeros(len(labels))
-    for fold in range(specification["folds"]):
-        out = split == fold
-        if specification["readout"] == "logistic":
-            model = Baseline("", "logistic", None).create(seed)
-        else:
-            model = make_pipeline(StandardScaler(), ShrunkenDiscriminant())
+    for fold in range(folds):
+        out = split.to_numpy() == fold
+        model = make_pipeline(StandardScaler(), ShrunkenDiscriminant())
         scores[out] = model.fit(values[~out], labels[~out]).decision_function(values[out])
     return scores
 
