@@ -4,11 +4,10 @@
     python benchmarks/multiverse.py COHORT --fine-tuned 20      and the first 20 in which all weights are trained
 
 Writes figures/multiverse.csv, .json, .png and .svg. What is there already in runs/multiverse is kept, so it may be
-interrupted. On two idle cores: features
-twenty minutes, frozen readouts ten. Fine-tuned fits are done start by start, random weights and dense glioblastoma
-first: sixty specifications of these two take an hour and a half (at the seconds of a fit in benchmarks/training.json),
-composition half as long, natural images two hours and a half. The committed fine-tuned ones were fitted by the same
-function, most of them on an NVIDIA H200.
+interrupted. On two idle cores: features twenty minutes, frozen readouts ten. Fine-tuned fits are done start by start,
+random weights and dense glioblastoma first: sixty specifications of these two take an hour and a half (at the seconds
+of a fit in benchmarks/training.json), composition half as long, natural images two hours and a half. The committed
+fine-tuned ones were fitted by the same function, most of them on an NVIDIA H200.
 """
 
 import argparse
